@@ -1,0 +1,88 @@
+"""What a client asks for, in no API's spelling: dialects parse into it, policies change it, `upstream/encode.py` reads it.
+
+Everything is frozen; a change is `msgspec.structs.replace`.
+"""
+
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "max", "xhigh"]
+MediaType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+
+
+class Text(Struct, frozen=True, tag="text"):
+    """Plain text."""
+
+    text: str
+
+
+class Image(Struct, frozen=True, tag="image"):
+    """A picture: `data` is base64 without a `data:` prefix."""
+
+    media_type: MediaType
+    data: str
+
+
+class Thinking(Struct, frozen=True, tag="thinking"):
+    """What the model thought before it answered. `opaque` is what the client must get back unchanged."""
+
+    text: str
+    opaque: str | None = None
+
+
+class ToolCall(Struct, frozen=True, tag="tool_call"):
+    """A call that the model makes: `arguments` is JSON text, but for a `custom` tool its raw input."""
+
+    id: str
+    name: str
+    arguments: str
+    custom: bool = False
+
+
+class ToolResult(Struct, frozen=True, tag="tool_result"):
+    """What a tool gave back for the call `call_id`."""
+
+    call_id: str
+    content: tuple[Text | Image, ...]
+    is_error: bool = False
+
+
+Part = Text | Image | Thinking | ToolCall | ToolResult
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(Struct, frozen=True):
+    """One message. Tool results are parts of `user` messages; thinking and calls are parts of `assistant` ones."""
+
+    role: Role
+    content: tuple[Part, ...]
+
+
+class Tool(Struct, frozen=True):
+    """A tool that the model may call. `schema` is the JSON text of its input's JSON Schema, passed on unread.
+
+    A `custom` tool takes free text instead; `policies/custom_tools.py` offers it as a function.
+    """
+
+    name: str
+    description: str
+    schema: Raw
+    custom: bool = False
+
+
+class ChatRequest(Struct, frozen=True):
+    """One turn that is asked of a model.
+
+    `system` holds the instructions before the conversation, each a system message of its own; a later one stands in
+    `messages`. `model` is the client's name for it. `conversation` names the conversation where the client tells it.
+    `ignored` lists the parameters that were accepted and have no effect, as the client spelled them.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    system: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    effort: Effort | None = None
+    conversation: str | None = None
+    ignored: tuple[str, ...] = ()

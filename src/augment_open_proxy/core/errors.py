@@ -1,0 +1,51 @@
+"""What can go wrong, in no API's spelling. Each dialect has one table from `ErrorKind` to its status, type and code."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class ErrorKind(StrEnum):
+    """The kinds of failure that clients tell apart (`DIALECTS.md`, "One table of errors")."""
+
+    INVALID_REQUEST = "invalid_request"
+    AUTHENTICATION = "authentication"
+    BILLING = "billing"
+    PERMISSION = "permission"
+    NOT_FOUND = "not_found"
+    MODEL_NOT_FOUND = "model_not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    CONTEXT_TOO_LONG = "context_too_long"
+    REQUEST_TOO_LARGE = "request_too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    BACKEND = "backend"
+    TIMEOUT = "timeout"
+    INTERNAL = "internal"
+
+
+class Problem(Struct, frozen=True):
+    """One failure, as data.
+
+    `param` is the path of the field at fault, such as `messages[0].content`; `retry_after` is in seconds;
+    `message` is for the user to read, without secrets.
+    """
+
+    kind: ErrorKind
+    message: str
+    param: str | None = None
+    retry_after: float | None = None
+
+
+class ProxyError(Exception):
+    """A `Problem` on its way to the client."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def invalid_request(message: str, param: str | None = None) -> ProxyError:
+    """The client's request is at fault, in the field `param`."""
+    return ProxyError(Problem(ErrorKind.INVALID_REQUEST, message, param))

@@ -1,0 +1,90 @@
+"""The events of a reply, and their grammar.
+
+1. `Opening` comes first, once.
+2. Then blocks: `BlockStart`, any number of `BlockDelta`, `BlockStop`; one open at a time; indices count from 0.
+3. Then exactly one terminal: `Finish`, `Failure` or `Cancelled`. It closes an open block first. Nothing follows it.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
+from augment_open_proxy.core.errors import Problem
+
+FinishReason = Literal["stop", "length", "tool_use", "content_filter"]
+Block = Text | Thinking | ToolCall
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of one turn, `None` where unknown. `input` is what was neither read from nor written to the cache."""
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_creation: int | None = None
+
+    @property
+    def prompt(self) -> int | None:
+        """All tokens of the prompt, cached or not."""
+        if self.input is None:
+            return None
+        return self.input + (self.cache_read or 0) + (self.cache_creation or 0)
+
+    @property
+    def total(self) -> int | None:
+        """Prompt and output together."""
+        prompt = self.prompt
+        return None if prompt is None or self.output is None else prompt + self.output
+
+
+class Opening(Struct, frozen=True, tag="opening"):
+    """The reply begins. `created` is in Unix seconds, `model` the client's name for it, `input_estimate` in tokens."""
+
+    id: str
+    created: int
+    model: str
+    input_estimate: int
+
+
+class BlockStart(Struct, frozen=True, tag="block_start"):
+    """A block begins; the text or arguments of `block` are empty and follow as deltas."""
+
+    index: int
+    block: Block
+
+
+class BlockDelta(Struct, frozen=True, tag="block_delta"):
+    """More text (or arguments) of the open block; never empty."""
+
+    index: int
+    text: str
+
+
+class BlockStop(Struct, frozen=True, tag="block_stop"):
+    """The open block is whole."""
+
+    index: int
+    opaque: str | None = None
+
+
+class Finish(Struct, frozen=True, tag="finish"):
+    """The turn ended well. `raw_reason` is the backend's stop reason."""
+
+    reason: FinishReason
+    raw_reason: int | None
+    usage: Usage
+
+
+class Failure(Struct, frozen=True, tag="failure"):
+    """The turn failed; what was given out before it is not a whole answer."""
+
+    problem: Problem
+
+
+class Cancelled(Struct, frozen=True, tag="cancelled"):
+    """The client left before the end."""
+
+
+Event = Opening | BlockStart | BlockDelta | BlockStop | Finish | Failure | Cancelled
+Terminal = Finish | Failure | Cancelled

@@ -1,0 +1,221 @@
+"""Backend → core: a machine from the answer's bytes to reply events. It owns the grammar of `core/events.py`.
+
+Fed the same bytes cut anywhere, it gives the same events (deltas may be cut as the lines are). Rules:
+1. In one line: thinking, then text, then calls. Neighbouring thinking is one block.
+2. A call is whole in its TOOL_USE; its TOOL_USE_START opens nothing, but without the call the turn failed.
+3. The terminal event comes from `close` or `fail`, since usage may come after the stop reason.
+4. An end without a stop reason is a truncation; without content and tokens, the empty completion; both failed.
+"""
+
+import msgspec
+
+from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
+from augment_open_proxy.core.errors import ErrorKind, Problem
+from augment_open_proxy.core.events import (
+    Block,
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    Event,
+    Failure,
+    Finish,
+    FinishReason,
+    Usage,
+)
+from augment_open_proxy.upstream import problems
+from augment_open_proxy.upstream.lines import DEFAULT_LIMIT, LineSplitter, LineTooLong
+from augment_open_proxy.upstream.wire import Line, ResponseNode, ResponseNodeType, StopReason, TokenUsage, ToolUse
+
+_decode_line = msgspec.json.Decoder(Line).decode
+_THINKING = ResponseNodeType.THINKING.value
+_TOOL_USE = ResponseNodeType.TOOL_USE.value
+_TOOL_USE_START = ResponseNodeType.TOOL_USE_START.value
+_TOKEN_USAGE = ResponseNodeType.TOKEN_USAGE.value
+
+_FINISH_REASONS: dict[int, FinishReason] = {
+    StopReason.UNSPECIFIED: "stop",
+    StopReason.END_TURN: "stop",
+    StopReason.MAX_TOKENS: "length",
+    StopReason.TOOL_USE: "stop",  # without a call in the answer there is nothing for the client to run
+    StopReason.SAFETY: "content_filter",
+    StopReason.RECITATION: "content_filter",
+}
+
+
+class Decoder:
+    """`feed` the answer's bytes, then `close` at its end or `fail` where it broke; after that it gives nothing."""
+
+    def __init__(self, line_limit: int = DEFAULT_LIMIT) -> None:
+        self._lines = LineSplitter(line_limit)
+        self._ended = False
+        self._index = -1
+        self._open: type[Text] | type[Thinking] | None = None
+        self._calls: set[str] = set()
+        self._started_calls: set[str] = set()
+        self._stop_reason: int | None = None
+        self._unspecified_at: list[int] = []
+        self._usage = Usage()
+        self._line_count = 0
+        self.skipped_lines = 0
+        """How many lines were not what the protocol says, and were passed over."""
+
+    @property
+    def has_stop_reason(self) -> bool:
+        """Whether the backend has said that the turn ended; only usage is to be expected after that."""
+        return self._stop_reason is not None
+
+    def feed(self, data: bytes) -> list[Event]:
+        if self._ended:
+            return []
+        events: list[Event] = []
+        try:
+            for line in self._lines.feed(data):
+                self._feed_line(line, events)
+                if self._ended:
+                    break
+        except LineTooLong:
+            self._fail(Problem(ErrorKind.BACKEND, "The Augment backend sent a line beyond the size limit."), events)
+        return events
+
+    def close(self) -> list[Event]:
+        """The answer's bytes are at their end."""
+        if self._ended:
+            return []
+        events: list[Event] = []
+        for line in self._lines.close():
+            self._feed_line(line, events)
+        if not self._ended:
+            self._end(events)
+        return events
+
+    def fail(self, problem: Problem) -> list[Event]:
+        """The answer broke for a reason that its bytes do not tell."""
+        if self._ended:
+            return []
+        events: list[Event] = []
+        self._fail(problem, events)
+        return events
+
+    # ---------------------------------------------------------------- lines
+
+    def _feed_line(self, data: bytes, events: list[Event]) -> None:
+        if not data or data.isspace():
+            return
+        try:
+            line = _decode_line(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.skipped_lines += 1
+            return
+        self._line_count += 1
+        if line.nodes:
+            self._feed_thinking(line.nodes, events)
+        if line.text:
+            self._feed_delta(Text, line.text, events)
+        if line.nodes:
+            self._feed_calls_and_usage(line.nodes, events)
+        if line.stop_reason is not None:
+            self._feed_stop_reason(line.stop_reason)
+        if line.error is not None:
+            self._fail(problems.from_line(line.error), events)
+
+    def _feed_thinking(self, nodes: list[ResponseNode], events: list[Event]) -> None:
+        for node in nodes:
+            if node.type == _THINKING and node.thinking is not None:
+                text = node.thinking.content or node.thinking.summary
+                if text:
+                    self._feed_delta(Thinking, text, events)
+
+    def _feed_delta(self, kind: type[Text] | type[Thinking], text: str, events: list[Event]) -> None:
+        if self._open is not kind:
+            self._start(kind(""), events)
+            self._open = kind
+        events.append(BlockDelta(self._index, text))
+
+    def _feed_calls_and_usage(self, nodes: list[ResponseNode], events: list[Event]) -> None:
+        for node in nodes:
+            if node.type == _TOOL_USE and node.tool_use is not None:
+                self._feed_call(node.tool_use, events)
+            elif node.type == _TOOL_USE_START and node.tool_use is not None:
+                self._started_calls.add(node.tool_use.tool_use_id)
+            elif node.type == _TOKEN_USAGE and node.token_usage is not None:
+                self._usage = _merge(self._usage, node.token_usage)
+
+    def _feed_call(self, call: ToolUse, events: list[Event]) -> None:
+        if call.tool_use_id in self._calls:
+            return
+        self._calls.add(call.tool_use_id)
+        self._start(ToolCall(call.tool_use_id, call.tool_name, ""), events)
+        arguments = call.input_json if call.input_json.strip() else "{}"
+        events.append(BlockDelta(self._index, arguments))
+        events.append(BlockStop(self._index))
+
+    def _feed_stop_reason(self, reason: int) -> None:
+        if reason == StopReason.UNSPECIFIED:
+            self._unspecified_at.append(self._line_count)
+        else:
+            self._stop_reason = reason
+
+    # --------------------------------------------------------------- blocks
+
+    def _start(self, block: Block, events: list[Event]) -> None:
+        self._stop_open(events)
+        self._index += 1
+        events.append(BlockStart(self._index, block))
+
+    def _stop_open(self, events: list[Event]) -> None:
+        if self._open is not None:
+            events.append(BlockStop(self._index))
+            self._open = None
+
+    # ------------------------------------------------------------------ end
+
+    def _end(self, events: list[Event]) -> None:
+        problem = self._problem_at_end()
+        if problem is not None:
+            self._fail(problem, events)
+            return
+        reason = self._final_reason()
+        self._stop_open(events)
+        self._ended = True
+        finish = "tool_use" if self._calls else _FINISH_REASONS.get(reason or 0, "stop")
+        events.append(Finish(finish, reason, self._usage))
+
+    def _problem_at_end(self) -> Problem | None:
+        reason = self._final_reason()
+        if reason == StopReason.MALFORMED_FUNCTION_CALL:
+            return Problem(ErrorKind.BACKEND, "The model made a malformed tool call; ask again.")
+        if self._index < 0 and not any(msgspec.structs.astuple(self._usage)):
+            return Problem(
+                ErrorKind.BACKEND,
+                "The Augment backend ended its answer without content and without tokens. Some prompts do this to "
+                "some models: ask again, reword the prompt, or use another model (for claude-sonnet-4-6: "
+                "claude-sonnet-4-5).",
+            )
+        if reason is None:
+            return Problem(ErrorKind.BACKEND, "The Augment backend's answer was cut off before its end.")
+        if self._started_calls - self._calls:
+            return Problem(ErrorKind.BACKEND, "The Augment backend began a tool call and did not finish it.")
+        return None
+
+    def _final_reason(self) -> int | None:
+        """The stop reason. UNSPECIFIED ends a turn only where the last line, and no other, says it."""
+        if self._stop_reason is None and self._unspecified_at == [self._line_count]:
+            return StopReason.UNSPECIFIED.value
+        return self._stop_reason
+
+    def _fail(self, problem: Problem, events: list[Event]) -> None:
+        self._stop_open(events)
+        self._ended = True
+        events.append(Failure(problem))
+
+
+def _merge(usage: Usage, node: TokenUsage) -> Usage:
+    """Later figures win over earlier ones; a figure that is left out stays as it was."""
+    return Usage(
+        input=usage.input if node.input_tokens is None else node.input_tokens,
+        output=usage.output if node.output_tokens is None else node.output_tokens,
+        cache_read=usage.cache_read if node.cache_read_input_tokens is None else node.cache_read_input_tokens,
+        cache_creation=(
+            usage.cache_creation if node.cache_creation_input_tokens is None else node.cache_creation_input_tokens
+        ),
+    )
