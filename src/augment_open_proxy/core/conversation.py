@@ -1,4 +1,4 @@
-"""What a client asks for, in no API's spelling: dialects parse into it, policies change it, `upstream/encode.py` reads it.
+"""What a client asks for, in no API's spelling: dialects parse into it, policies change it, `upstream` encodes it.
 
 Everything is frozen; a change is `msgspec.structs.replace`.
 """
@@ -59,16 +59,27 @@ class Message(Struct, frozen=True):
     content: tuple[Part, ...]
 
 
-class Tool(Struct, frozen=True):
-    """A tool that the model may call. `schema` is the JSON text of its input's JSON Schema, passed on unread.
+class Grammar(Struct, frozen=True):
+    """What the input of a custom tool must match; `syntax` is the grammar's language, such as `lark`."""
 
-    A `custom` tool takes free text instead; `policies/custom_tools.py` offers it as a function.
-    """
+    syntax: str
+    definition: str
+
+
+class Tool(Struct, frozen=True):
+    """A function that the model may call. `schema` is the JSON text of its input's JSON Schema, passed on unread."""
 
     name: str
     description: str
     schema: Raw
-    custom: bool = False
+
+
+class CustomTool(Struct, frozen=True):
+    """A (freeform) tool that takes text instead; `policies/custom_tools.py` offers it as a function."""
+
+    name: str
+    description: str
+    grammar: Grammar | None = None
 
 
 class ChatRequest(Struct, frozen=True):
@@ -82,7 +93,7 @@ class ChatRequest(Struct, frozen=True):
     model: str
     messages: tuple[Message, ...]
     system: tuple[str, ...] = ()
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[Tool | CustomTool, ...] = ()
     effort: Effort | None = None
     conversation: str | None = None
     ignored: tuple[str, ...] = ()

@@ -17,12 +17,16 @@ Block = Text | Thinking | ToolCall
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one turn, `None` where unknown. `input` is what was neither read from nor written to the cache."""
+    """Tokens of one turn, `None` where unknown.
+
+    `input` is what was neither read from nor written to the cache; `reasoning` is the part of `output` that is thinking.
+    """
 
     input: int | None = None
     output: int | None = None
     cache_read: int | None = None
     cache_creation: int | None = None
+    reasoning: int | None = None
 
     @property
     def prompt(self) -> int | None:

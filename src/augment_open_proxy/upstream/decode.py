@@ -47,7 +47,8 @@ class Decoder:
 
     def __init__(self, line_limit: int = DEFAULT_LIMIT) -> None:
         self._lines = LineSplitter(line_limit)
-        self._ended = False
+        self.ended = False
+        """Whether the terminal event is out."""
         self._index = -1
         self._open: type[Text] | type[Thinking] | None = None
         self._calls: set[str] = set()
@@ -65,32 +66,29 @@ class Decoder:
         return self._stop_reason is not None
 
     def feed(self, data: bytes) -> list[Event]:
-        if self._ended:
+        if self.ended:
             return []
         events: list[Event] = []
         try:
             for line in self._lines.feed(data):
                 self._feed_line(line, events)
-                if self._ended:
-                    break
         except LineTooLong:
             self._fail(Problem(ErrorKind.BACKEND, "The Augment backend sent a line beyond the size limit."), events)
         return events
 
     def close(self) -> list[Event]:
         """The answer's bytes are at their end."""
-        if self._ended:
+        if self.ended:
             return []
         events: list[Event] = []
         for line in self._lines.close():
             self._feed_line(line, events)
-        if not self._ended:
-            self._end(events)
+        self._end(events)
         return events
 
     def fail(self, problem: Problem) -> list[Event]:
         """The answer broke for a reason that its bytes do not tell."""
-        if self._ended:
+        if self.ended:
             return []
         events: list[Event] = []
         self._fail(problem, events)
@@ -99,7 +97,7 @@ class Decoder:
     # ---------------------------------------------------------------- lines
 
     def _feed_line(self, data: bytes, events: list[Event]) -> None:
-        if not data or data.isspace():
+        if self.ended or not data or data.isspace():
             return
         try:
             line = _decode_line(data)
@@ -170,13 +168,15 @@ class Decoder:
     # ------------------------------------------------------------------ end
 
     def _end(self, events: list[Event]) -> None:
+        if self.ended:
+            return
         problem = self._problem_at_end()
         if problem is not None:
             self._fail(problem, events)
             return
         reason = self._final_reason()
         self._stop_open(events)
-        self._ended = True
+        self.ended = True
         finish = "tool_use" if self._calls else _FINISH_REASONS.get(reason or 0, "stop")
         events.append(Finish(finish, reason, self._usage))
 
@@ -205,7 +205,7 @@ class Decoder:
 
     def _fail(self, problem: Problem, events: list[Event]) -> None:
         self._stop_open(events)
-        self._ended = True
+        self.ended = True
         events.append(Failure(problem))
 
 

@@ -6,6 +6,7 @@ end is the current turn. Beyond the SDK, which drops them: images, in messages a
 
 import msgspec
 
+from augment_open_proxy import __version__
 from augment_open_proxy.core.conversation import ChatRequest, Image, Message, Text, Thinking, Tool, ToolCall, ToolResult
 from augment_open_proxy.upstream import wire
 
@@ -41,9 +42,22 @@ def encode(request: ChatRequest, model_id: str, conversation_id: str) -> bytes:
             nodes=turn.nodes,
             chat_history=history,
             conversation_id=conversation_id,
-            tool_definitions=[_tool(tool) for tool in request.tools] or msgspec.UNSET,
+            tool_definitions=[_tool(tool) for tool in request.tools if isinstance(tool, Tool)] or msgspec.UNSET,
         )
     )
+
+
+def request_headers(token: str, request_id: str, conversation_id: str) -> dict[str, str]:
+    """The headers of a request, as the SDK sends them, under our own name. The ids are UUIDs."""
+    return {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {token}",
+        "X-Request-Session-Id": conversation_id,
+        "X-Request-Id": request_id,
+        "conversation-id": conversation_id,
+        "X-Mode": "sdk",
+        "User-Agent": f"augment-open-proxy/{__version__}",
+    }
 
 
 def _mode(model_id: str) -> str:

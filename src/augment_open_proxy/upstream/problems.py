@@ -9,15 +9,17 @@ from augment_open_proxy.upstream import wire
 
 _MESSAGE_LIMIT = 2000
 _CREDITS = re.compile(
-    r"(out of|no|insufficient|exhausted|used (up )?all|exceeded)\b.{0,40}\b(credit|balance)|credits?\b.{0,40}\b(exhausted|used up|depleted|ran out|run out|exceeded)",
-    re.I | re.S,
+    r"(out of|no|insufficient|exhausted|used (up )?all|exceeded)\b.{0,40}\b(credit|balance)"
+    r"|credits?\b.{0,40}\b(exhausted|used up|depleted|ran out|run out|exceeded)",
+    re.IGNORECASE | re.DOTALL,
 )
 _CONTEXT = re.compile(
-    r"(prompt|context|input|conversation|request)\b.{0,40}\b(too long|too large|exceeds?)|context[ _](length|window)|augmentTooLarge|maximum.{0,20}tokens",
-    re.I | re.S,
+    r"(prompt|context|input|conversation|request)\b.{0,40}\b(too long|too large|exceeds?)"
+    r"|context[ _](length|window)|augmentTooLarge|maximum.{0,20}tokens",
+    re.IGNORECASE | re.DOTALL,
 )
-_TAGS = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
-_SECRETS = re.compile(r"(bearer\s+)[\w.~+/=-]{8,}", re.I)
+_TAGS = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_SECRETS = re.compile(r"(bearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
 
 _KINDS: dict[int, ErrorKind] = {
     401: ErrorKind.AUTHENTICATION,
@@ -55,7 +57,10 @@ def from_line(error: object) -> Problem:
 
 
 _EXPLANATIONS = {
-    ErrorKind.AUTHENTICATION: "The Augment backend refused the credentials (run `auggie login`, or check AUGMENT_API_TOKEN and AUGMENT_API_URL)",
+    ErrorKind.AUTHENTICATION: (
+        "The Augment backend refused the credentials "
+        "(run `auggie login`, or check AUGMENT_API_TOKEN and AUGMENT_API_URL)"
+    ),
     ErrorKind.BILLING: "The Augment account has no credits left",
     ErrorKind.PERMISSION: "The Augment account may not do this",
     ErrorKind.MODEL_NOT_FOUND: "The Augment backend does not know this model or address",

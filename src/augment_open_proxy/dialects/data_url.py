@@ -1,0 +1,49 @@
+"""Pictures inside a request: `data:` URLs and base64, checked as far as the backend relies on it."""
+
+import base64
+import binascii
+import re
+
+from augment_open_proxy.core.conversation import Image, MediaType
+from augment_open_proxy.core.errors import invalid_request
+
+_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
+_SIGNATURES: tuple[tuple[bytes, bytes, MediaType], ...] = (
+    (b"\x89PNG\r\n\x1a\n", b"", "image/png"),
+    (b"\xff\xd8\xff", b"", "image/jpeg"),
+    (b"GIF87a", b"", "image/gif"),
+    (b"GIF89a", b"", "image/gif"),
+    (b"RIFF", b"WEBP", "image/webp"),
+)
+"""First bytes, and the bytes from the eighth on."""
+
+
+def image_from_data_url(url: str, param: str) -> Image:
+    """The picture in a `data:` URL. Raises `ProxyError` that names `param`."""
+    head = _DATA_URL.match(url)
+    if head is None or not head[2].lower().endswith(";base64"):
+        raise invalid_request(f"{param} must be a data URL with base64 data (data:image/png;base64,…).", param)
+    return image_from_base64(url[head.end() :], param)
+
+
+def image_from_base64(data: str, param: str) -> Image:
+    """The picture in base64 text; its type is what its first bytes say, whatever a client calls it."""
+    try:
+        raw = binascii.a2b_base64(data, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raw, data = _lenient(data, param)
+    for first, eighth, media_type in _SIGNATURES:
+        if raw.startswith(first) and raw.startswith(eighth, 8 if eighth else 0):
+            return Image(media_type, data)
+    raise invalid_request(f"{param} is no picture that the backend reads: PNG, JPEG, GIF or WebP.", param)
+
+
+def _lenient(data: str, param: str) -> tuple[bytes, str]:
+    """Base64 as sloppy clients write it: with line breaks, without padding, in the alphabet for URLs."""
+    text = "".join(data.split()).replace("-", "+").replace("_", "/").rstrip("=")
+    text += "=" * (-len(text) % 4)
+    try:
+        raw = binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise invalid_request(f"{param} is not valid base64.", param) from None
+    return raw, base64.b64encode(raw).decode()

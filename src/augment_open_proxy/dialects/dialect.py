@@ -1,0 +1,108 @@
+"""What a client API is to the pipeline: where it listens, how it is read, how replies and errors look in it."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from augment_open_proxy.core.conversation import ChatRequest
+from augment_open_proxy.core.errors import ErrorKind, Problem
+from augment_open_proxy.core.events import Event, Failure
+from augment_open_proxy.core.reply import Fold, Reply
+from augment_open_proxy.dialects.framing import sse
+
+
+class Delivery(Struct, frozen=True):
+    """How the client wants its reply: as a stream or whole, and, in the stream, with the usage at its end."""
+
+    stream: bool = False
+    include_usage: bool = False
+
+
+class Parsed(Struct, frozen=True):
+    """What a parser makes of a body: what is asked, and how the answer is to be delivered."""
+
+    request: ChatRequest
+    delivery: Delivery
+
+
+class ErrorShape(Struct, frozen=True):
+    """How a dialect shows one kind of error."""
+
+    status: int
+    type: str
+    code: str | None = None
+    retry: bool | None = None
+    """What `x-should-retry` tells the SDKs, where their own rule would be wrong."""
+
+
+class StreamRenderer(Protocol):
+    """Events → frames. `heartbeat` gives what keeps a client waiting and means nothing."""
+
+    def feed(self, events: list[Event]) -> list[tuple[bytes, bytes]]: ...
+
+    def heartbeat(self) -> list[tuple[bytes, bytes]]: ...
+
+
+class Dialect(Struct, frozen=True):
+    """One client API. `paths` take chat requests; `prefix` says which unknown paths it answers for."""
+
+    name: str
+    paths: tuple[str, ...]
+    prefix: str
+    id_prefix: str
+    request_id_header: str
+    errors: Mapping[ErrorKind, ErrorShape]
+    parse: Callable[[bytes], Parsed]
+    stream: Callable[[Delivery], StreamRenderer]
+    render_reply: Callable[[Reply], bytes]
+    render_error: Callable[[Problem, str], bytes]
+    """The problem and the request's id → the body of the error."""
+
+
+class Renderer(Protocol):
+    """Events → the bytes of the body, streamed or whole."""
+
+    media_type: str
+
+    def feed(self, events: list[Event]) -> bytes: ...
+
+    def heartbeat(self) -> bytes: ...
+
+
+class Streamed:
+    """The body as server-sent events."""
+
+    media_type = "text/event-stream; charset=utf-8"
+
+    def __init__(self, renderer: StreamRenderer) -> None:
+        self._renderer = renderer
+
+    def feed(self, events: list[Event]) -> bytes:
+        return sse(self._renderer.feed(events))
+
+    def heartbeat(self) -> bytes:
+        return sse(self._renderer.heartbeat())
+
+
+class Whole:
+    """The body as one JSON document, at the end; a failure has none, its status tells it."""
+
+    media_type = "application/json"
+
+    def __init__(self, render: Callable[[Reply], bytes]) -> None:
+        self._fold = Fold()
+        self._render = render
+
+    def feed(self, events: list[Event]) -> bytes:
+        self._fold.feed(events)
+        reply = self._fold.reply
+        return b"" if reply is None or isinstance(reply.end, Failure) else self._render(reply)
+
+    def heartbeat(self) -> bytes:
+        return b""
+
+
+def renderer(dialect: Dialect, delivery: Delivery) -> Renderer:
+    """The renderer of a reply in `dialect`."""
+    return Streamed(dialect.stream(delivery)) if delivery.stream else Whole(dialect.render_reply)

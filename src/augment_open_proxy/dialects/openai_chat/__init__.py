@@ -1,0 +1,20 @@
+"""OpenAI's Chat Completions API."""
+
+from augment_open_proxy.dialects.dialect import Dialect
+from augment_open_proxy.dialects.openai_chat.errors import ERRORS, render_error
+from augment_open_proxy.dialects.openai_chat.reply import render
+from augment_open_proxy.dialects.openai_chat.request import parse
+from augment_open_proxy.dialects.openai_chat.stream import ChatStream
+
+OPENAI_CHAT = Dialect(
+    name="openai_chat",
+    paths=("/v1/chat/completions", "/chat/completions"),
+    prefix="/",
+    id_prefix="chatcmpl-",
+    request_id_header="x-request-id",
+    errors=ERRORS,
+    parse=parse,
+    stream=ChatStream,
+    render_reply=render,
+    render_error=render_error,
+)

@@ -1,0 +1,38 @@
+"""Errors as OpenAI's APIs show them: `{"error": {"message", "type", "param", "code"}}`."""
+
+import msgspec
+
+from augment_open_proxy.core.errors import ErrorKind, Problem
+from augment_open_proxy.dialects.dialect import ErrorShape
+from augment_open_proxy.dialects.openai_chat import wire
+
+_encoder = msgspec.json.Encoder()
+
+ERRORS: dict[ErrorKind, ErrorShape] = {
+    ErrorKind.INVALID_REQUEST: ErrorShape(400, "invalid_request_error"),
+    ErrorKind.AUTHENTICATION: ErrorShape(401, "invalid_request_error", "invalid_api_key"),
+    ErrorKind.BILLING: ErrorShape(429, "insufficient_quota", "insufficient_quota", retry=False),
+    ErrorKind.PERMISSION: ErrorShape(403, "permission_error"),
+    ErrorKind.NOT_FOUND: ErrorShape(404, "invalid_request_error", "not_found"),
+    ErrorKind.MODEL_NOT_FOUND: ErrorShape(404, "invalid_request_error", "model_not_found"),
+    ErrorKind.METHOD_NOT_ALLOWED: ErrorShape(405, "invalid_request_error", "method_not_allowed"),
+    ErrorKind.CONTEXT_TOO_LONG: ErrorShape(400, "invalid_request_error", "context_length_exceeded"),
+    ErrorKind.REQUEST_TOO_LARGE: ErrorShape(413, "invalid_request_error", "request_too_large"),
+    ErrorKind.UNSUPPORTED_MEDIA_TYPE: ErrorShape(415, "invalid_request_error", "unsupported_media_type"),
+    ErrorKind.RATE_LIMITED: ErrorShape(429, "rate_limit_error", "rate_limit_exceeded"),
+    ErrorKind.OVERLOADED: ErrorShape(503, "server_error", "server_error"),
+    ErrorKind.BACKEND: ErrorShape(502, "server_error", "server_error"),
+    ErrorKind.TIMEOUT: ErrorShape(504, "server_error", "server_error"),
+    ErrorKind.INTERNAL: ErrorShape(500, "server_error", "server_error"),
+}
+
+
+def render_problem(problem: Problem) -> bytes:
+    """The error object, the same as a body and within a stream."""
+    shape = ERRORS[problem.kind]
+    return _encoder.encode(wire.ErrorBody(wire.ErrorDetail(problem.message, shape.type, problem.param, shape.code)))
+
+
+def render_error(problem: Problem, request_id: str) -> bytes:
+    """The body of an error; the id stands in a header."""
+    return render_problem(problem)

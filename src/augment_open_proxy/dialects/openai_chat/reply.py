@@ -1,0 +1,64 @@
+"""`Reply` → the `chat.completion` object, and what stream and whole reply have in common."""
+
+import msgspec
+
+from augment_open_proxy.core import events
+from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
+from augment_open_proxy.core.reply import Reply
+from augment_open_proxy.dialects.openai_chat import wire
+
+_encoder = msgspec.json.Encoder()
+
+FINISH_REASONS: dict[events.FinishReason, str] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_use": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+def render(reply: Reply) -> bytes:
+    """The whole completion. `reply` ended well."""
+    if not isinstance(reply.end, events.Finish):
+        raise ValueError("only a finished reply is a completion")
+    choice = wire.Choice(index=0, message=_message(reply), finish_reason=FINISH_REASONS[reply.end.reason])
+    opening = reply.opening
+    return _encoder.encode(
+        wire.Completion(
+            id=opening.id,
+            created=opening.created,
+            model=opening.model,
+            choices=[choice],
+            usage=usage(reply.end.usage),
+        )
+    )
+
+
+def _message(reply: Reply) -> wire.ReplyMessage:
+    text = "".join(block.text for block in reply.blocks if isinstance(block, Text))
+    thinking = "".join(block.text for block in reply.blocks if isinstance(block, Thinking))
+    calls = [_tool_call(block) for block in reply.blocks if isinstance(block, ToolCall)]
+    return wire.ReplyMessage(
+        content=text if text or not calls else None,
+        reasoning_content=thinking or msgspec.UNSET,
+        reasoning=thinking or msgspec.UNSET,
+        tool_calls=calls or msgspec.UNSET,
+    )
+
+
+def _tool_call(call: ToolCall) -> wire.FunctionToolCall | wire.CustomToolCall:
+    if call.custom:
+        return wire.CustomToolCall(id=call.id, custom=wire.CustomReply(call.name, call.arguments))
+    return wire.FunctionToolCall(id=call.id, function=wire.FunctionReply(call.name, call.arguments))
+
+
+def usage(used: events.Usage) -> wire.Usage:
+    """Core's counts, where cached tokens stand apart, as this API counts: within the prompt."""
+    prompt, output = used.prompt or 0, used.output or 0
+    return wire.Usage(
+        prompt,
+        output,
+        prompt + output,
+        wire.PromptTokensDetails(used.cache_read or 0),
+        wire.CompletionTokensDetails(used.reasoning or 0),
+    )

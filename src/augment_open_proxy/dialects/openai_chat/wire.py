@@ -1,0 +1,196 @@
+"""The Chat Completions API's JSON, spelled as the API spells it (https://platform.openai.com/docs/api-reference/chat).
+
+Requests are typed as far as we read them, and lenient: clients send `null` for what they leave out.
+"""
+
+from typing import Any, Literal
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+# ------------------------------------------------------------------ requests
+
+
+class ImageURL(Struct, frozen=True):
+    url: str
+    detail: str | None = None
+
+
+class ContentPart(Struct, frozen=True):
+    type: str
+    text: str | None = None
+    image_url: ImageURL | str | None = None
+    refusal: str | None = None
+
+
+class FunctionCall(Struct, frozen=True):
+    name: str
+    arguments: str | None = None
+
+
+class CustomCall(Struct, frozen=True):
+    name: str
+    input: str = ""
+
+
+class ToolCall(Struct, frozen=True):
+    id: str
+    type: str | None = None
+    function: FunctionCall | None = None
+    custom: CustomCall | None = None
+
+
+class Message(Struct, frozen=True):
+    role: str
+    content: str | list[ContentPart] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+
+
+class Function(Struct, frozen=True):
+    name: str | None = None
+    description: str | None = None
+    parameters: Raw = Raw()  # empty where it is left out; msgspec has no optional Raw
+
+
+class GrammarText(Struct, frozen=True):
+    syntax: str
+    definition: str
+
+
+class CustomFormat(Struct, frozen=True):
+    type: str
+    grammar: GrammarText | None = None
+
+
+class Custom(Struct, frozen=True):
+    name: str
+    description: str | None = None
+    format: CustomFormat | None = None
+
+
+class Tool(Struct, frozen=True):
+    """Codex 0.94 puts `name` and `description` beside `function`, not into it."""
+
+    type: str
+    function: Function | None = None
+    custom: Custom | None = None
+    name: str | None = None
+    description: str | None = None
+
+
+class StreamOptions(Struct, frozen=True):
+    include_usage: bool | None = None
+
+
+class Reasoning(Struct, frozen=True):
+    effort: str | None = None
+
+
+class Request(Struct, frozen=True):
+    """The body of `POST /v1/chat/completions`."""
+
+    model: str
+    messages: list[Message]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Any = None
+    reasoning_effort: str | None = None
+    reasoning: Reasoning | None = None
+    n: int | None = None
+    # Accepted, and without effect for now.
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    stop: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    seed: Any = None
+    presence_penalty: Any = None
+    frequency_penalty: Any = None
+    logit_bias: Any = None
+    logprobs: Any = None
+    top_logprobs: Any = None
+    parallel_tool_calls: Any = None
+    response_format: Any = None
+
+
+# ------------------------------------------------------------------- replies
+
+
+class PromptTokensDetails(Struct, frozen=True):
+    cached_tokens: int
+    audio_tokens: int = 0
+
+
+class CompletionTokensDetails(Struct, frozen=True):
+    reasoning_tokens: int
+    audio_tokens: int = 0
+
+
+class Usage(Struct, frozen=True):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
+
+
+class FunctionReply(Struct, frozen=True):
+    name: str
+    arguments: str
+
+
+class FunctionToolCall(Struct, frozen=True, kw_only=True):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionReply
+
+
+class CustomReply(Struct, frozen=True):
+    name: str
+    input: str
+
+
+class CustomToolCall(Struct, frozen=True, kw_only=True):
+    id: str
+    type: Literal["custom"] = "custom"
+    custom: CustomReply
+
+
+class ReplyMessage(Struct, frozen=True, kw_only=True):
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: None = None
+    reasoning_content: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    tool_calls: list[FunctionToolCall | CustomToolCall] | UnsetType = UNSET
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    index: int
+    message: ReplyMessage
+    logprobs: None = None
+    finish_reason: str
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+
+
+class ErrorDetail(Struct, frozen=True):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(Struct, frozen=True):
+    error: ErrorDetail

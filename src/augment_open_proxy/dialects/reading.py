@@ -1,0 +1,31 @@
+"""JSON body → struct, with errors that name the field as the client spells it."""
+
+from typing import TypeVar
+
+import msgspec
+
+from augment_open_proxy.core.errors import ProxyError, invalid_request
+
+T = TypeVar("T")
+
+
+def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode a body. Raises `ProxyError` that names the field by its path, such as `messages[0].content`."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid_request(f"The body is not valid JSON: {error}.") from None
+
+
+def _invalid(message: str) -> ProxyError:
+    """msgspec says `Expected `str`, got `int` - at `$.messages[0].content``."""
+    what, _, place = message.partition(" - at `")
+    path = place.rstrip("`").removeprefix("$").removeprefix(".")
+    if missing := what.partition("missing required field `")[2].rstrip("`"):
+        path = f"{path}.{missing}" if path else missing
+        return invalid_request(f"{path} is missing.", path)
+    if not path:
+        return invalid_request(f"The body must be a JSON object: {what}.")
+    return invalid_request(f"{path}: {what[:1].lower()}{what[1:]}.", path)

@@ -1,0 +1,67 @@
+"""The record of one exchange: what happened to one HTTP request, filled in as it goes."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from augment_open_proxy.core.errors import Problem
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Usage
+from augment_open_proxy.core.reply import Fold, Reply
+
+CLIENT_CLOSED_REQUEST = 499
+"""nginx' status for a client that left before the head of the answer."""
+Level = Literal["INFO", "WARN", "ERROR"]
+
+
+class Record(Struct):
+    """`started` is in seconds on a monotonic clock. What is unknown or does not apply is `None`."""
+
+    method: str
+    path: str
+    started: float
+    status: int | None = None
+    request_id: str | None = None
+    model: str | None = None
+    effective_model: str | None = None
+    stream: bool | None = None
+    usage: Usage | None = None
+    error: str | None = None
+    notices: tuple[str, ...] = ()
+    request: Any = None
+    """The parsed body, kept only where bodies are logged."""
+    response: Any = None
+
+    @property
+    def level(self) -> Level:
+        if self.status is None or self.status >= 500:
+            return "ERROR"
+        return "WARN" if self.error is not None or self.status >= 400 else "INFO"
+
+
+class Recorder:
+    """Sees the events that the client gets, and fills in the record."""
+
+    def __init__(self, record: Record, *, keep_body: bool) -> None:
+        self._record = record
+        self._fold = Fold() if keep_body else None
+
+    @property
+    def reply(self) -> Reply | None:
+        """The whole reply, where bodies are kept."""
+        return None if self._fold is None else self._fold.reply
+
+    def feed(self, events: list[Event]) -> None:
+        if self._fold is not None:
+            self._fold.feed(events)
+        match events[-1]:
+            case Finish(usage=usage):
+                self._record.usage = usage
+            case Failure(problem=problem):
+                self.fail(problem)
+            case Cancelled():
+                self._record.error = "the client left before the end"
+            case _:
+                pass
+
+    def fail(self, problem: Problem) -> None:
+        self._record.error = problem.message

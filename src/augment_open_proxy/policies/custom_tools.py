@@ -1,0 +1,88 @@
+"""Custom (freeform) tools, which the backend does not know: each is offered as a function with one string, `input`.
+
+Calls of it come back as raw text, in replies and in the history of the next request.
+"""
+
+import msgspec
+
+from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Message, Part, Tool, ToolCall
+from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event
+
+_SCHEMA = msgspec.Raw(
+    b'{"type":"object","properties":{"input":{"type":"string",'
+    b'"description":"The whole input of the tool, as plain text."}},'
+    b'"required":["input"],"additionalProperties":false}'
+)
+_INPUT_NAMES = ("input", "patch")
+"""Models that know Codex' `apply_patch` as a function call its argument `patch`."""
+
+
+def prepare(request: ChatRequest) -> tuple[ChatRequest, "CustomCalls | None"]:
+    names = {tool.name for tool in request.tools if isinstance(tool, CustomTool)}
+    messages = tuple(_with_functions(message) for message in request.messages)
+    if not names and all(new is old for new, old in zip(messages, request.messages, strict=True)):
+        return request, None
+    tools = tuple(_function(tool) if isinstance(tool, CustomTool) else tool for tool in request.tools)
+    return msgspec.structs.replace(request, tools=tools, messages=messages), CustomCalls(names) if names else None
+
+
+class CustomCalls:
+    """Turns calls of custom tools from `{"input": "…"}` into their raw text, once they are whole."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+        self._arguments: list[str] | None = None
+
+    def feed(self, events: list[Event]) -> list[Event]:
+        out: list[Event] = []
+        for event in events:
+            match event:
+                case BlockStart(index=index, block=ToolCall(id=id_, name=name)) if name in self._names:
+                    self._arguments = []
+                    out.append(BlockStart(index, ToolCall(id_, name, "", custom=True)))
+                case BlockDelta(text=text) if self._arguments is not None:
+                    self._arguments.append(text)
+                case BlockStop(index=index) if self._arguments is not None:
+                    text = unwrap("".join(self._arguments))
+                    self._arguments = None
+                    if text:
+                        out.append(BlockDelta(index, text))
+                    out.append(event)
+                case _:
+                    out.append(event)
+        return out
+
+
+def unwrap(arguments: str) -> str:
+    """The raw text in a call's JSON arguments; what is no such JSON is the raw text already."""
+    try:
+        value = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, UnicodeError):
+        return arguments
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        for name in _INPUT_NAMES:
+            if isinstance(value.get(name), str):
+                return str(value[name])
+    return arguments
+
+
+def _function(tool: CustomTool) -> Tool:
+    grammar = tool.grammar
+    if grammar is None:
+        return Tool(tool.name, tool.description, _SCHEMA)
+    rule = f"`input` must match this grammar ({grammar.syntax}):\n{grammar.definition}"
+    return Tool(tool.name, f"{tool.description}\n\n{rule}".lstrip(), _SCHEMA)
+
+
+def _with_functions(message: Message) -> Message:
+    if not any(isinstance(part, ToolCall) and part.custom for part in message.content):
+        return message
+    return Message(message.role, tuple(_function_call(part) for part in message.content))
+
+
+def _function_call(part: Part) -> Part:
+    if isinstance(part, ToolCall) and part.custom:
+        return ToolCall(part.id, part.name, msgspec.json.encode({"input": part.arguments}).decode())
+    return part

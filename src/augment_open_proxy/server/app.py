@@ -1,0 +1,124 @@
+"""The application: routes, what lives as long as the server, and one record in the log for each request."""
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from augment_open_proxy import __version__
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.dialects.registry import DIALECTS, nearest
+from augment_open_proxy.journal.log import Log
+from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record
+from augment_open_proxy.server import models
+from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, respond
+from augment_open_proxy.server.exchange import Exchange, error_response
+from augment_open_proxy.server.guard import Guard
+from augment_open_proxy.settings import Settings
+from augment_open_proxy.upstream.attempts import Upstream
+
+Handler = Callable[[Scope, Receive, Send, Record], Awaitable[None]]
+STATUS = {"status": "ok", "service": "augment-open-proxy", "version": __version__}
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """The ASGI application of a server whose `upstream` is ready."""
+
+    def __init__(self, settings: Settings, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._log = Log(settings.logging, settings.log_format)
+        self._guard = Guard(settings.host, settings.allowed_hosts)
+        exchange = Exchange(upstream, self._log, settings.body_limit)
+        self._routes: dict[str, dict[str, Handler]] = {
+            "/": {"GET": self._status},
+            "/v1/models": {"GET": self._list_models},
+            "/models": {"GET": self._list_models},
+        }
+        for dialect in DIALECTS:
+            for path in dialect.paths:
+                self._routes[path] = {"POST": partial(exchange.handle, dialect)}
+        self._below: dict[str, dict[str, Handler]] = {
+            "/v1/models/": {"GET": self._show_model},
+            "/models/": {"GET": self._show_model},
+        }
+        """Routes whose path goes on with a name."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the server was asked to serve {scope['type']}")
+        record = Record(scope["method"], scope["path"], time.monotonic())
+        try:
+            await self._serve(scope, receive, send, record)
+        except ClientLeft:
+            record.status, record.error = CLIENT_CLOSED_REQUEST, "the client left before the end"
+        finally:
+            self._log.write(record)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+        try:
+            self._guard.check(scope)
+            await self._handler(scope)(scope, receive, send, record)
+        except ProxyError as error:
+            await _refuse(scope, send, record, error.problem)
+        except ClientLeft:
+            raise
+        except Exception:
+            _log.exception("a request failed")
+            if record.status is not None:
+                raise
+            problem = Problem(ErrorKind.INTERNAL, "The proxy failed; its log on stderr says more.")
+            await _refuse(scope, send, record, problem)
+
+    def _handler(self, scope: Scope) -> Handler:
+        path = scope["path"].rstrip("/") or "/"
+        methods = self._routes.get(path)
+        if methods is None:
+            below = (methods for prefix, methods in self._below.items() if path.startswith(prefix))
+            methods = next(below, None)
+        if methods is None:
+            raise ProxyError(Problem(ErrorKind.NOT_FOUND, f"There is nothing at {scope['method']} {_shown(path)}."))
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if method not in methods:
+            return partial(_refuse_method, ", ".join(methods))
+        return methods[method]
+
+    async def _status(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+        await _answer(send, record, msgspec.json.encode(STATUS))
+
+    async def _list_models(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+        await _answer(send, record, models.render_list(self._upstream.listing.current()))
+
+    async def _show_model(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+        name = scope["path"].partition("/models/")[2]
+        await _answer(send, record, models.render_model(self._upstream.listing.current(), name))
+
+
+async def _answer(send: Send, record: Record, body: bytes) -> None:
+    record.status = 200
+    await respond(send, 200, [(b"content-type", b"application/json")], body)
+
+
+async def _refuse_method(allowed: str, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+    problem = Problem(ErrorKind.METHOD_NOT_ALLOWED, f"{_shown(scope['path'])} takes {allowed}.")
+    await _refuse(scope, send, record, problem, [(b"allow", allowed.encode())])
+
+
+async def _refuse(
+    scope: Scope, send: Send, record: Record, problem: Problem, more_headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    dialect = nearest(scope["path"])
+    if record.request_id is None:
+        record.request_id = f"req-{uuid.uuid4()}"
+    status, headers, body = error_response(dialect, problem, record.request_id)
+    record.status, record.error = status, problem.message
+    if record.request is not None:
+        record.response = msgspec.Raw(body)
+    await respond(send, status, [*headers, *more_headers], body)
+
+
+def _shown(path: str) -> str:
+    return path if len(path) <= 200 else path[:200] + "…"

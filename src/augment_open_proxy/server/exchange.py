@@ -1,0 +1,197 @@
+"""The pipeline from a request to its reply: `Exchange.handle` prepares a turn, `_Relay` carries it to the client."""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from augment_open_proxy.core.conversation import ChatRequest
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Opening
+from augment_open_proxy.dialects.dialect import Delivery, Dialect, Renderer, renderer
+from augment_open_proxy.journal.log import Log, without_base64
+from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record, Recorder
+from augment_open_proxy.policies.chain import Chain
+from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send, read_body
+from augment_open_proxy.tokens.length import estimate
+from augment_open_proxy.upstream.attempts import Turn, Upstream
+
+HEARTBEAT = 5.0
+"""Seconds of silence after which the client of a stream is told that it is waited for."""
+
+_log = logging.getLogger(__name__)
+
+
+class Exchange:
+    """Serves the chat requests of all dialects."""
+
+    def __init__(self, upstream: Upstream, log: Log, body_limit: int) -> None:
+        self._upstream = upstream
+        self._log = log
+        self._body_limit = body_limit
+
+    async def handle(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+        """Answer one chat request. Raises `ProxyError` as long as nothing has been sent, and `ClientLeft`."""
+        turn_id = str(uuid.uuid4())
+        record.request_id = dialect.id_prefix + turn_id
+        body = await read_body(receive, self._body_limit)
+        if self._log.keeps_bodies:
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                record.request = without_base64(msgspec.json.decode(body))
+        parsed = dialect.parse(body)
+        record.model, record.stream = parsed.request.model, parsed.delivery.stream
+        chain = Chain(parsed.request)
+        turn = Turn(self._upstream, chain.request, turn_id, parsed.request.conversation or str(uuid.uuid4()))
+        record.effective_model = turn.model_id
+        opening = Opening(
+            id=record.request_id,
+            created=int(time.time()),
+            model=parsed.request.model,
+            input_estimate=estimate(len(turn.body)),
+        )
+        recorder = Recorder(record, keep_body=self._log.keeps_bodies)
+        relay = _Relay(send, dialect, parsed.delivery, _reply_headers(dialect, record, parsed.request), recorder)
+        try:
+            await relay.run(receive, _batches(opening, turn, chain))
+        finally:
+            record.status = relay.status
+            if recorder.reply is not None and not isinstance(recorder.reply.end, Failure | Cancelled):
+                record.response = msgspec.Raw(dialect.render_reply(recorder.reply))
+
+
+async def _batches(opening: Opening, turn: Turn, chain: Chain) -> AsyncGenerator[list[Event]]:
+    """The events that the client gets. The opening comes alone, at once."""
+    yield chain.feed([opening])
+    async with aclosing(turn.events()) as batches:
+        async for events in batches:
+            out = chain.feed(events)
+            if out:
+                yield out
+
+
+def _reply_headers(dialect: Dialect, record: Record, request: ChatRequest) -> Headers:
+    headers: Headers = [(dialect.request_id_header.encode(), (record.request_id or "").encode())]
+    if request.ignored:
+        headers.append((b"x-aop-ignored-parameters", ", ".join(request.ignored).encode()))
+        record.notices += (f"ignored: {', '.join(request.ignored)}",)
+    return headers
+
+
+def error_response(dialect: Dialect, problem: Problem, request_id: str) -> tuple[int, Headers, bytes]:
+    """Status, headers and body of an error that comes instead of a reply."""
+    shape = dialect.errors[problem.kind]
+    headers: Headers = [
+        (b"content-type", b"application/json"),
+        (dialect.request_id_header.encode(), request_id.encode()),
+    ]
+    if problem.retry_after is not None:
+        headers.append((b"retry-after", str(-int(-problem.retry_after // 1)).encode()))
+    if shape.retry is not None:
+        headers.append((b"x-should-retry", b"true" if shape.retry else b"false"))
+    return shape.status, headers, dialect.render_error(problem, request_id)
+
+
+class _Relay:
+    """Carries one reply to its client.
+
+    The head of the answer waits for the first content, so that an early failure has its true status. A stream's head
+    is sent after a few seconds of silence, and heartbeats follow; a whole reply is never begun early.
+    """
+
+    def __init__(self, send: Send, dialect: Dialect, delivery: Delivery, headers: Headers, recorder: Recorder) -> None:
+        self._send = send
+        self._dialect = dialect
+        self._delivery = delivery
+        self._headers = headers
+        self._recorder = recorder
+        self._renderer: Renderer = renderer(dialect, delivery)
+        self._held: list[Event] = []
+        self._sending = False
+        self._last_sent = 0.0
+        self.status: int | None = None
+        """The status that was sent."""
+
+    async def run(self, receive: Receive, batches: AsyncGenerator[list[Event]]) -> None:
+        """Send the reply, until its end or until the client leaves. Raises `ProxyError` for an early failure."""
+        self._last_sent = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(None) as scope:  # ended at once when the client leaves
+                watcher = asyncio.create_task(self._watch(receive, scope))
+                try:
+                    await self._pump(batches)
+                finally:
+                    watcher.cancel()
+        except TimeoutError:
+            self._recorder.feed([Cancelled()])
+            if self.status is None:
+                self.status = CLIENT_CLOSED_REQUEST
+            return
+        await self._end()
+
+    async def _pump(self, batches: AsyncGenerator[list[Event]]) -> None:
+        async with aclosing(batches):
+            try:
+                async for events in batches:
+                    await self._deliver(events)
+            except (ProxyError, OSError):
+                raise
+            except Exception:
+                _log.exception("a reply failed")
+                problem = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
+                await self._deliver([Failure(problem)])
+
+    async def _deliver(self, events: list[Event]) -> None:
+        last = events[-1]
+        self._recorder.feed(events)
+        if self.status is None:
+            if isinstance(last, Failure):
+                raise ProxyError(last.problem)
+            if isinstance(last, Opening):
+                self._held = events
+                return
+            events, self._held = self._held + events, []
+        await self._write(self._renderer.feed(events))
+
+    async def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        self._sending = True
+        if self.status is None:
+            await self._send_head()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._sending = False
+        self._last_sent = asyncio.get_running_loop().time()
+
+    async def _send_head(self) -> None:
+        headers = [(b"content-type", self._renderer.media_type.encode()), *self._headers]
+        if self._delivery.stream:
+            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        self.status = 200
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _watch(self, receive: Receive, scope: asyncio.Timeout) -> None:
+        """Wait for the client to leave, and send heartbeats meanwhile."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout_at(self._last_sent + HEARTBEAT if self._delivery.stream else None):
+                    message = await receive()
+            except TimeoutError:
+                if loop.time() - self._last_sent >= HEARTBEAT and not self._sending:
+                    await self._heartbeat()
+                continue
+            if message["type"] == "http.disconnect":
+                scope.reschedule(loop.time())
+                return
+
+    async def _heartbeat(self) -> None:
+        held, self._held = self._held, []
+        await self._write((self._renderer.feed(held) if held else b"") + self._renderer.heartbeat())

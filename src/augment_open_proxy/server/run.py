@@ -1,0 +1,142 @@
+"""Starting and stopping: the event loop, the parts that live as long as the server, and uvicorn around them."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from msgspec import Struct
+
+from augment_open_proxy.server.app import App
+from augment_open_proxy.settings import Settings
+from augment_open_proxy.upstream.attempts import Upstream
+from augment_open_proxy.upstream.catalog import BUILT_IN, Catalog, Model
+from augment_open_proxy.upstream.client import Client, Timeouts
+from augment_open_proxy.upstream.credentials import CredentialSource
+from augment_open_proxy.upstream.listing import Listing, ListingFailed, ask_cli, find_cli
+
+KEEP_ALIVE = 75
+"""Seconds that an idle connection of a client is kept; longer than most clients keep theirs, so that none is reset."""
+SHUTDOWN_GRACE = 30
+"""Seconds that streams in flight may go on after the signal to stop."""
+
+_log = logging.getLogger(__name__)
+
+
+class Ready(Struct, frozen=True):
+    """What is known when the server takes requests. `credentials` says where they come from, `None` for nowhere."""
+
+    credentials: str | None
+    state: str
+    notices: tuple[str, ...] = ()
+
+
+def serve(
+    settings: Settings, sockets: list[socket.socket], *, demo: bool = False, on_ready: Callable[[Ready], None]
+) -> int:
+    """Serve until a signal ends it; returns the exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, sockets, demo, on_ready))
+    return 0
+
+
+def list_models(settings: Settings) -> list[str]:
+    """The ids that `/v1/models` lists, from the CLI where it answers."""
+    command = find_cli()
+    models: tuple[Model, ...] = BUILT_IN
+    if command is not None:
+        try:
+            models = asyncio.run(ask_cli(command))
+        except ListingFailed as failure:
+            _log.warning("auggie models list failed, this is the built-in list: %s", failure)
+    return list(Catalog(models, settings.disable_effort_models).ids)
+
+
+@contextlib.asynccontextmanager
+async def open_upstream(settings: Settings, *, ask_for_models: bool = True) -> AsyncIterator[Upstream]:
+    """The backend as these settings describe it, closed at the end."""
+    client = Client(
+        Timeouts(settings.connect_timeout, settings.headers_timeout, settings.body_timeout), settings.ca_file
+    )
+    listing = Listing(find_cli() if ask_for_models else None, settings.disable_effort_models)
+    credentials = CredentialSource(
+        settings.augment_api_token, settings.augment_api_url, settings.augment_session_auth, Path.home()
+    )
+    try:
+        yield Upstream(client, credentials, listing)
+    finally:
+        await listing.close()
+        await client.close()
+
+
+async def _serve(
+    settings: Settings, sockets: list[socket.socket], demo: bool, on_ready: Callable[[Ready], None]
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        if demo:
+            settings = await stack.enter_async_context(_simulated(settings))
+        upstream = await stack.enter_async_context(open_upstream(settings, ask_for_models=not demo))
+        ready = Ready(upstream.credentials.describe(), str(settings.state_dir))
+        await Server(App(settings, upstream), lambda: on_ready(ready)).serve(sockets)
+
+
+@contextlib.asynccontextmanager
+async def _simulated(settings: Settings) -> AsyncIterator[Settings]:
+    """The settings with the embedded simulator in the backend's place."""
+    from augment_open_proxy.simulator import Simulator  # only the demo pays for its import
+
+    async with Simulator() as simulator:
+        yield dataclasses.replace(settings, augment_api_token=simulator.token, augment_api_url=simulator.url)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which tells when it takes requests, and whose signals end it without a trace."""
+
+    def __init__(self, app: App, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=SHUTDOWN_GRACE,
+            )
+        )
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn's own raises the signal again at the end, and the process dies of it instead of exiting with 0."""
+        try:
+            old = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread, as in tests: nobody sends signals there
+            old = {}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop
