@@ -1,4 +1,4 @@
-"""The pure part of the pipeline, from a client's body and the backend's bytes to the client's bytes, without any I/O."""
+"""The pure part of the pipeline: from a client's body and the backend's bytes to the client's bytes, without I/O."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -30,7 +30,7 @@ def reply_events(dialect: Dialect, parsed: Parsed, chunks: Iterable[bytes]) -> l
     chain = Chain(parsed.request)
     decoder = Decoder()
     opening = Opening(dialect.id_prefix + TURN_ID, CREATED, parsed.request.model, INPUT_ESTIMATE)
-    batches = [[opening], *(decoder.feed(chunk) for chunk in chunks), decoder.close()]
+    batches: list[list[Event]] = [[opening], *(decoder.feed(chunk) for chunk in chunks), decoder.close()]
     return [out for batch in batches if batch and (out := chain.feed(batch))]
 
 

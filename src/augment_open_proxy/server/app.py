@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 class App:
     """The ASGI application of a server whose `upstream` is ready."""
 
-    def __init__(self, settings: Settings, upstream: Upstream) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream, log: Log) -> None:
         self._upstream = upstream
-        self._log = Log(settings.logging, settings.log_format)
+        self._log = log
         self._guard = Guard(settings.host, settings.allowed_hosts)
         exchange = Exchange(upstream, self._log, settings.body_limit)
         self._routes: dict[str, dict[str, Handler]] = {

@@ -13,8 +13,10 @@ from pathlib import Path
 import uvicorn
 from msgspec import Struct
 
+from augment_open_proxy.journal.log import Log
 from augment_open_proxy.server.app import App
 from augment_open_proxy.settings import Settings
+from augment_open_proxy.state import StateFolder
 from augment_open_proxy.upstream.attempts import Upstream
 from augment_open_proxy.upstream.catalog import BUILT_IN, Catalog, Model
 from augment_open_proxy.upstream.client import Client, Timeouts
@@ -25,6 +27,8 @@ KEEP_ALIVE = 75
 """Seconds that an idle connection of a client is kept; longer than most clients keep theirs, so that none is reset."""
 SHUTDOWN_GRACE = 30
 """Seconds that streams in flight may go on after the signal to stop."""
+DEMO_DELAY = 0.02
+"""Seconds between two lines of the simulator's answers in the demo, so that a stream looks like one."""
 
 _log = logging.getLogger(__name__)
 
@@ -83,8 +87,11 @@ async def _serve(
         if demo:
             settings = await stack.enter_async_context(_simulated(settings))
         upstream = await stack.enter_async_context(open_upstream(settings, ask_for_models=not demo))
-        ready = Ready(upstream.credentials.describe(), str(settings.state_dir))
-        await Server(App(settings, upstream), lambda: on_ready(ready)).serve(sockets)
+        state = StateFolder(settings.state_dir)
+        place = state.describe()
+        ready = Ready(upstream.credentials.describe(), place, (state.warning,) if state.warning else ())
+        log = Log(settings.logging, settings.log_format)
+        await Server(App(settings, upstream, log), lambda: on_ready(ready)).serve(sockets)
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +99,7 @@ async def _simulated(settings: Settings) -> AsyncIterator[Settings]:
     """The settings with the embedded simulator in the backend's place."""
     from augment_open_proxy.simulator import Simulator  # only the demo pays for its import
 
-    async with Simulator() as simulator:
+    async with Simulator(delay=DEMO_DELAY) as simulator:
         yield dataclasses.replace(settings, augment_api_token=simulator.token, augment_api_url=simulator.url)
 
 

@@ -140,10 +140,10 @@ class Client:
                     answering = True
                     deadline.limit = timeouts.body
                     yield Answer(response.content, deadline)
-        except aiohttp.ClientError as error:
-            raise ProxyError(_problem_of(error, answering)) from error
         except TimeoutError as error:
             raise ProxyError(_timeout(error, answering, timeouts)) from error
+        except aiohttp.ClientError as error:
+            raise ProxyError(_problem_of(error, answering)) from error
         finally:
             if deadline is not None:
                 deadline.close()

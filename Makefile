@@ -1,0 +1,86 @@
+# `make` sets up what it needs in this folder: .tools/ holds uv, .venv/ the project's environment.
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+BIN := .venv/bin
+NPM := $(shell command -v npm 2>/dev/null)
+NODE_PARTS := $(if $(NPM),tests/sdk_parity/node_modules/.package-lock.json)
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test test-watch check lint format typecheck coverage golden bench build lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.dev $(NODE_PARTS) ## Set up the development environment
+
+run: .venv/.run ## Run the proxy on your Augment account
+	$(BIN)/augment-open-proxy
+
+demo: .venv/.run ## Run the proxy on the embedded simulator: no account needed
+	$(BIN)/augment-open-proxy demo
+
+test: setup ## Run the whole test suite
+	$(BIN)/pytest
+
+test-watch: setup ## Run the tests again whenever a file changes
+	$(BIN)/ptw . --now
+
+check: setup lint typecheck coverage ## Run what CI runs: format, lint, types, tests with coverage
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: .venv/.dev ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+typecheck: .venv/.dev ## Check the types, strictly
+	$(BIN)/mypy
+
+COVERED := */augment_open_proxy/core/*,*/augment_open_proxy/dialects/*,*/augment_open_proxy/upstream/*
+coverage: setup ## Run the tests and measure the branches they cover
+	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include='$(COVERED)' --fail-under=95
+
+golden: setup ## Write the golden files anew; read the difference before you commit it
+	$(BIN)/pytest tests/golden --update-golden
+
+bench: setup ## Measure the proxy against nginx (Debian: apt-get install nginx-light)
+	$(BIN)/python -m benchmarks
+
+build: .venv/.dev ## Build wheel and sdist into dist/
+	$(BIN)/python -m hatchling build --clean
+
+lock: $(UV) ## Resolve the dependencies anew
+	$(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --upgrade -o requirements.lock
+	$(UV) pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --upgrade -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove what make has set up and built
+	rm -rf .venv .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules
+
+$(UV): requirements-tools.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-tools.lock
+	@touch $@
+
+.venv/.run: requirements.lock pyproject.toml | $(UV)
+	@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) .venv
+	$(UV) pip install -q -p .venv --require-hashes -r requirements.lock
+	$(UV) pip install -q -p .venv --no-deps -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.run
+	$(UV) pip install -q -p .venv --require-hashes -r requirements-dev.lock
+	@touch $@
+
+tests/sdk_parity/node_modules/.package-lock.json: tests/sdk_parity/package-lock.json
+	cd tests/sdk_parity && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@

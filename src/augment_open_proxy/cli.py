@@ -1,0 +1,229 @@
+"""The command line: `serve` (the default), `demo` and `models`, and the banner.
+
+What is heavy (the server, the simulator) is imported by the command that needs it, after the settings and the port
+are known to be good. Exit codes: 0 fine, 1 cannot listen, 2 bad usage or settings.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from augment_open_proxy import __version__
+from augment_open_proxy.settings import APP_NAME, OPTIONS, Option, Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    from augment_open_proxy.server.run import Ready
+
+CLIENT_HINTS = (
+    ("Claude Code", "ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN=any claude"),
+    ("OpenAI client", "OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY=any"),
+)
+"""What to paste for each client, with the proxy's own URL as `{base}`."""
+
+_CREDENTIALS_HELP = (
+    ("credentials", "none found: requests are answered with 401 until there are some. To get them, either"),
+    ("", "npm install -g @augmentcode/auggie && auggie login"),
+    ("", "or set AUGMENT_API_TOKEN and AUGMENT_API_URL"),
+)
+_DEMO_BODY = '{"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hello"}]}'
+
+_DESCRIPTION = """\
+A local proxy that lets OpenAI and Anthropic clients use the models of your own
+Augment account."""
+_EPILOG = """\
+examples:
+  augment-open-proxy                        serve on http://localhost:7888
+  augment-open-proxy demo                   try it out: simulated replies, no account
+  augment-open-proxy --port 8000 --log body
+  augment-open-proxy models                 which models there are
+
+Instead of a flag, the variable in its brackets can be set: in the environment,
+in a file .env in the working directory, or in a TOML file (--config, else
+config.toml in the user's configuration folder, such as
+~/.config/augment-open-proxy) with the variables' names as keys. Flags override
+the environment, that overrides .env, and that overrides the TOML file.
+
+Secrets have no flags: set AUGMENT_API_TOKEN (with AUGMENT_API_URL) or
+AUGMENT_SESSION_AUTH, or run `auggie login`.
+
+exit codes: 0 fine, 1 cannot listen (such as a port in use), 2 bad usage or settings
+"""
+_COMMANDS = {
+    "serve": ("serve the proxy (what happens without a command)", "  augment-open-proxy serve --port 8000"),
+    "demo": (
+        "serve a simulation: no account, nothing leaves the machine",
+        "  augment-open-proxy demo\n  augment-open-proxy demo --port 0 --log body",
+    ),
+    "models": (
+        "list the models, as GET /v1/models does",
+        "  augment-open-proxy models\n  augment-open-proxy models --json",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    try:
+        arguments = _parser().parse_args(argv)
+        flags: dict[str, str] = dict(value for value in vars(arguments).values() if isinstance(value, tuple))
+        settings = load(flags, os.environ, Path())
+        if arguments.command == "models":
+            return _models(settings, as_json=arguments.as_json)
+        return _serve(settings, demo=arguments.command == "demo")
+    except SettingsError as error:
+        return _fail(str(error), 2)
+    except SystemExit as stop:  # argparse has had its say
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"{APP_NAME}: {message}\n")
+    return code
+
+
+# --- Arguments -------------------------------------------------------------------------------------------------------
+
+
+class _Keep(argparse.Action):
+    """Keeps a flag with its text, as it was written, for `settings.load`."""
+
+    def __call__(
+        self, parser: object, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, (option_string, values))
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    usage = f"{APP_NAME} [{' | '.join(_COMMANDS)}] [settings]"
+    parser = argparse.ArgumentParser(APP_NAME, usage, _DESCRIPTION, _EPILOG, **shared)
+    parser.add_argument("--version", action="version", version=f"{APP_NAME} {__version__}")
+    _add_settings(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", prog=APP_NAME)
+    for name, (about, examples) in _COMMANDS.items():
+        epilog = f"examples:\n{examples}\n\n`{APP_NAME} --help` tells about environment variables and files."
+        description = f"{about[0].upper()}{about[1:]}."
+        usage = f"{APP_NAME} {name}{' [--json]' if name == 'models' else ''} [settings]"
+        command = commands.add_parser(name, help=about, usage=usage, description=description, epilog=epilog, **shared)
+        if name == "models":
+            command.add_argument("--json", action="store_true", dest="as_json", help="the JSON of GET /v1/models")
+        _add_settings(command)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """The flags of all settings. None has a default here, so those before the command survive those after it."""
+    group = parser.add_argument_group("settings")
+    for name, option in OPTIONS.items():
+        if option.flags:
+            group.add_argument(
+                *option.flags,
+                dest=name,
+                action=_Keep,
+                default=argparse.SUPPRESS,
+                metavar=option.metavar,
+                help=_flag_help(option),
+            )
+
+
+def _flag_help(option: Option) -> str:
+    default = f", default {option.default}" if option.default else ""
+    return f"{option.about} [{option.env}{default}]"
+
+
+# --- Commands --------------------------------------------------------------------------------------------------------
+
+
+def _serve(settings: Settings, *, demo: bool) -> int:
+    from augment_open_proxy.server.listen import ListenError, open_sockets, urls
+
+    try:
+        sockets = open_sockets(settings.host, settings.port)
+    except ListenError as error:
+        return _fail(str(error), 1)
+    try:
+        from augment_open_proxy.server.run import serve
+
+        where = urls(sockets, settings.host)
+
+        def announce(ready: "Ready") -> None:
+            sys.stderr.write(banner(where, ready, settings, demo, styled=_styled()))
+            sys.stderr.flush()
+
+        return serve(settings, sockets, demo=demo, on_ready=announce)
+    finally:
+        for bound in sockets:
+            bound.close()
+
+
+def _models(settings: Settings, *, as_json: bool) -> int:
+    from augment_open_proxy.server.run import list_models
+
+    ids = list_models(settings)
+    if as_json:
+        import json
+
+        data = [{"id": id_, "object": "model", "created": 0, "owned_by": "augment"} for id_ in ids]
+        text = json.dumps({"object": "list", "data": data}, indent=2)
+    else:
+        text = "\n".join(ids)
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough; nothing is left to flush at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+# --- The banner ------------------------------------------------------------------------------------------------------
+
+
+def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, *, styled: bool = False) -> str:
+    """What the user needs to know once the proxy answers at `urls`; never a secret. `styled` allows bold and dim."""
+    base = _reachable(urls[0])
+    rows = [("listening on", url) for url in urls]
+    if demo:
+        rows.append(("simulation", "no account is used, nothing leaves this machine, and the replies are made up"))
+        rows.append(
+            ("try it", f"curl {base}/v1/chat/completions -H 'Content-Type: application/json' -d '{_DEMO_BODY}'")
+        )
+    elif ready.credentials:
+        rows.append(("credentials", ready.credentials))
+    else:
+        rows += _CREDENTIALS_HELP
+    rows.append(("state", ready.state))
+    rows += ((client, hint.format(base=base)) for client, hint in CLIENT_HINTS)
+    rows += (("note", notice) for notice in (*ready.notices, *_notices(settings)))
+    if not all(_is_loopback(url) for url in urls):
+        rows.append(("WARNING", "not only this machine: everyone who reaches this port can use the account"))
+    bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if styled else ("", "", "")
+    lines = [f"{bold}{APP_NAME} {__version__}{plain}"]
+    lines += (f"  {dim}{label:<13}{plain} {text}" for label, text in rows)
+    return "\n".join(lines) + "\n"
+
+
+def _notices(settings: Settings) -> list[str]:
+    if settings.logging == "body":
+        return ["the log on stdout contains prompts and replies (AOP_LOGGING)"]
+    return []
+
+
+def _reachable(url: str) -> str:
+    """`url` with a host that a client can connect to."""
+    return url.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _styled() -> bool:
+    # Windows' old console shows the codes as they are; its Terminal does not.
+    return sys.stderr.isatty() and (os.name != "nt" or "WT_SESSION" in os.environ)

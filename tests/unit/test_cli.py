@@ -1,0 +1,306 @@
+"""The command line and the banner, with a stand-in for the server."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from augment_open_proxy import __version__
+from augment_open_proxy.cli import banner, main
+from augment_open_proxy.settings import Settings, load
+
+URL = "http://localhost:7888"
+
+
+def ready(**given: Any) -> Any:
+    return SimpleNamespace(**{"credentials": "the session of auggie", "state": "/state", "notices": (), **given})
+
+
+class Server:
+    """Stands in for `server.run`, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.settings: Settings | None = None
+        self.demo: bool | None = None
+        self.names: list[Any] = []
+        self.code = 0
+        self.trouble: type[BaseException] | None = None
+
+    def serve(
+        self, settings: Settings, sockets: list[socket.socket], *, demo: bool, on_ready: Callable[[Any], None]
+    ) -> int:
+        self.settings, self.demo = settings, demo
+        self.names = [one.getsockname() for one in sockets]
+        on_ready(ready())
+        if self.trouble:
+            raise self.trouble
+        return self.code
+
+    def list_models(self, settings: Settings) -> list[str]:
+        self.settings = settings
+        return ["claude-a", "claude-a-high"]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    server = Server()
+    module = ModuleType("augment_open_proxy.server.run")
+    vars(module).update(serve=server.serve, list_models=server.list_models)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return server
+
+
+@pytest.fixture(autouse=True)
+def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings but those of the test; and any free port."""
+    for name in list(os.environ):
+        if name.startswith(("AOP_", "AUGMENT_", "XDG_")) or name == "NODE_EXTRA_CA_CERTS":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AOP_PORT", "0")
+    monkeypatch.chdir(tmp_path)
+
+
+# --- Commands ---
+
+
+@pytest.mark.parametrize(("arguments", "demo"), [([], False), (["serve"], False), (["demo"], True)])
+def test_serving_is_the_default(server: Server, arguments: list[str], demo: bool) -> None:
+    assert main(arguments) == 0
+    assert server.demo is demo
+
+
+def test_the_exit_code_is_the_servers(server: Server) -> None:
+    server.code = 7
+    assert main([]) == 7
+
+
+def test_the_sockets_are_open_when_the_server_starts_and_closed_after_it(server: Server) -> None:
+    main([])
+    port = server.names[0][1]
+    assert {name[0] for name in server.names} <= {"127.0.0.1", "::1"}
+    with socket.socket() as client:
+        client.settimeout(5)
+        assert client.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_the_banner_appears_on_stderr_with_the_real_port(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    out, err = capsys.readouterr()
+    assert f"http://localhost:{server.names[0][1]}\n" in err
+    assert "\x1b" not in err
+    assert out == ""
+
+
+def test_models_are_one_a_line(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    assert capsys.readouterr().out == "claude-a\nclaude-a-high\n"
+
+
+def test_models_as_json_are_the_object_of_v1_models(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "object": "list",
+        "data": [
+            {"id": "claude-a", "object": "model", "created": 0, "owned_by": "augment"},
+            {"id": "claude-a-high", "object": "model", "created": 0, "owned_by": "augment"},
+        ],
+    }
+
+
+def test_a_reader_that_left_is_no_error(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "out").open("w") as out:
+
+        class Closed:
+            fileno = out.fileno
+
+            def write(self, text: str) -> None:
+                raise BrokenPipeError
+
+        monkeypatch.setattr(sys, "stdout", Closed())
+        assert main(["models"]) == 0
+
+
+# --- Flags ---
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--log", "body", "--log-format", "json"],
+        ["serve", "--log", "body", "--log-format=json"],
+        ["--log", "body", "serve", "--log-format", "json"],
+        ["--logging", "none", "--log-format", "json", "serve", "--log", "body"],
+    ],
+)
+def test_flags_stand_before_or_after_the_command(server: Server, arguments: list[str]) -> None:
+    main(arguments)
+    assert server.settings is not None
+    assert (server.settings.logging, server.settings.log_format) == ("body", "json")
+
+
+def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("")
+    (tmp_path / "my.toml").write_text("")
+    flags = {
+        "--port": "0",
+        "--host": "127.0.0.1",
+        "--allowed-hosts": "a.example",
+        "--api-url": "https://x.example",
+        "--disable-effort-models": "m",
+        "--log": "none",
+        "--log-format": "json",
+        "--connect-timeout-ms": "1",
+        "--headers-timeout-ms": "2",
+        "--body-timeout-ms": "3",
+        "--body-limit": "4",
+        "--ca-file": str(tmp_path / "ca.pem"),
+        "--state-dir": "state",
+        "--config": str(tmp_path / "my.toml"),
+    }
+    main([text for flag in flags.items() for text in flag])
+    assert server.settings == load(flags, {}, tmp_path)
+    defaults = Settings()
+    same = [name for name in Settings.__slots__ if getattr(server.settings, name) == getattr(defaults, name)]
+    assert same == ["augment_api_token", "augment_session_auth"]
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"augment-open-proxy {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["models"]])
+def test_help_has_flags_variables_and_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+    out = capsys.readouterr().out
+    for words in ("--port PORT", "[AOP_PORT,", "default 7888]", "examples:", "environment"):
+        assert words in out
+
+
+def test_help_says_how_secrets_are_given(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    assert "Secrets have no flags: set AUGMENT_API_TOKEN" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_quick_answers_load_nothing_heavy(argument: str) -> None:
+    program = (
+        "import sys; from augment_open_proxy.__main__ import main; main([sys.argv[1]]);"
+        "heavy = {'asyncio', 'msgspec', 'aiohttp', 'uvicorn', 'starlette', 'platformdirs', 'dotenv', 'ssl'};"
+        "sys.exit(' '.join(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, argument], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
+# --- What can be wrong ---
+
+
+@pytest.mark.parametrize("arguments", [["serv"], ["--prot", "1"], ["--port"], ["demo", "--json"], ["--por", "1"]])
+def test_bad_usage_ends_with_2(server: Server, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "augment-open-proxy" in capsys.readouterr().err
+    assert server.settings is None
+
+
+def test_a_bad_setting_ends_with_2_and_one_line(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", "abc"]) == 2
+    assert capsys.readouterr().err == (
+        "augment-open-proxy: --port is 'abc' (from the command line): expected a whole number from 0 to 65535\n"
+    )
+    assert server.settings is None
+
+
+def test_a_port_in_use_ends_with_1_and_one_line(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        assert main(["--port", str(port)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"augment-open-proxy: port {port} on 127.0.0.1 is in use; ")
+    assert error.count("\n") == 1
+    assert server.settings is None
+
+
+def test_an_interrupt_prints_nothing_more(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.trouble = KeyboardInterrupt
+    assert main([]) == 130
+    assert capsys.readouterr().err.count("augment-open-proxy") == 1
+
+
+# --- The banner ---
+
+
+def show(urls: tuple[str, ...] = (URL,), demo: bool = False, styled: bool = False, **given: Any) -> str:
+    settings = Settings(state_dir=Path("/state"), augment_api_token="sesame", **given.pop("settings", {}))
+    return banner(urls, ready(**given), settings, demo, styled=styled)
+
+
+def test_the_banner_says_who_where_with_what_and_how() -> None:
+    assert show() == (
+        f"augment-open-proxy {__version__}\n"
+        "  listening on  http://localhost:7888\n"
+        "  credentials   the session of auggie\n"
+        "  state         /state\n"
+        "  Claude Code   ANTHROPIC_BASE_URL=http://localhost:7888 ANTHROPIC_AUTH_TOKEN=any claude\n"
+        "  OpenAI client OPENAI_BASE_URL=http://localhost:7888/v1 OPENAI_API_KEY=any\n"
+    )
+
+
+def test_without_credentials_it_says_how_to_get_them() -> None:
+    text = show(credentials=None)
+    for words in ("401", "npm install -g @augmentcode/auggie", "auggie login", "AUGMENT_API_TOKEN and AUGMENT_API_URL"):
+        assert words in text
+
+
+def test_a_demo_needs_no_credentials_and_can_be_tried_with_curl() -> None:
+    text = show(demo=True, credentials=None)
+    assert "no account" in text
+    assert "nothing leaves this machine" in text
+    assert f"curl {URL}/v1/chat/completions -H 'Content-Type: application/json' -d '" in text
+    assert "auggie" not in text
+
+
+def test_notices_are_shown() -> None:
+    assert "  note          the disk is full\n" in show(notices=("the disk is full",))
+
+
+def test_a_log_of_bodies_is_pointed_out() -> None:
+    assert "prompts and replies" in show(settings={"logging": "body"})
+
+
+@pytest.mark.parametrize("url", [URL, "http://127.0.0.1:80", "http://127.1.2.3:80", "http://[::1]:80"])
+def test_loopback_needs_no_warning(url: str) -> None:
+    assert "WARNING" not in show((url,))
+
+
+@pytest.mark.parametrize(
+    "urls", [("http://0.0.0.0:7888",), ("http://[::]:7888",), ("http://127.0.0.1:7888", "http://10.0.0.1:7888")]
+)
+def test_beyond_loopback_everyone_can_use_the_account(urls: tuple[str, ...]) -> None:
+    assert "everyone who reaches this port can use the account" in show(urls)
+
+
+@pytest.mark.parametrize("url", ["http://0.0.0.0:7888", "http://[::]:7888"])
+def test_what_to_paste_works_when_every_network_is_listened_on(url: str) -> None:
+    assert "ANTHROPIC_BASE_URL=http://localhost:7888 " in show((url,))
+
+
+def test_style_is_bold_and_dim_at_most() -> None:
+    text = show(styled=True)
+    assert text.startswith("\x1b[1maugment-open-proxy")
+    plain = text
+    for code in ("\x1b[0m", "\x1b[1m", "\x1b[2m"):
+        plain = plain.replace(code, "")
+    assert plain == show()
+
+
+def test_it_never_shows_a_token() -> None:
+    assert "sesame" not in show() + show(demo=True) + show(credentials=None)
