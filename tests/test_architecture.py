@@ -27,8 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """What each part may import of ours, beside itself and the package's version."""
 
-PURE = ("core", "dialects", "policies", "tokens", "upstream/encode", "upstream/decode", "upstream/lines")
-PURE += ("upstream/catalog", "upstream/wire", "upstream/problems")
+PURE_IN_UPSTREAM = ("catalog", "decode", "encode", "lines", "problems", "wire")
+PURE = ("core", "dialects", "policies", "tokens", *(f"upstream/{name}" for name in PURE_IN_UPSTREAM))
 IMPURE_MODULES = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "sys", "threading", "time"}
 IMPURE_MODULES |= {"datetime", "uuid", "aiohttp", "uvicorn", "pathlib"}
 

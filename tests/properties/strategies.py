@@ -1,5 +1,6 @@
 """Random answers of the backend: lines as the protocol has them, and bytes as it has not."""
 
+import itertools
 import json
 from typing import Any
 
@@ -57,7 +58,7 @@ any_bytes = st.one_of(
 def cuts(data: bytes, places: list[int]) -> list[bytes]:
     """`data` in pieces, cut at each of `places` (taken modulo its length)."""
     at = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[start:end] for start, end in zip(at, at[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(at)]
 
 
 places = st.lists(st.integers(0, 10_000), max_size=8)

@@ -110,16 +110,10 @@ def test_text_thinking_and_calls_arrive_whole_and_in_order(dialect: Dialect, dat
     texts = "".join(line.get("text") or "" for line in read_lines(data))
     thoughts = "".join(
         node["thinking"].get("content") or node["thinking"].get("summary") or ""
-        for line in read_lines(data)
-        for node in line.get("nodes") or []
-        if node["type"] == 8
+        for node in nodes_of(data, 8)
+        if "thinking" in node
     )
-    calls = dict.fromkeys(
-        node["tool_use"]["tool_use_id"]
-        for line in read_lines(data)
-        for node in line.get("nodes") or []
-        if node["type"] == 5
-    )
+    calls = dict.fromkeys(node["tool_use"]["tool_use_id"] for node in nodes_of(data, 5) if "tool_use" in node)
     assert "".join(block.text for block in reply.blocks if isinstance(block, Text)) == texts
     assert "".join(block.text for block in reply.blocks if isinstance(block, Thinking)) == thoughts
     assert [block.id for block in reply.blocks if isinstance(block, ToolCall)] == list(calls)
@@ -127,6 +121,10 @@ def test_text_thinking_and_calls_arrive_whole_and_in_order(dialect: Dialect, dat
 
 def read_lines(data: bytes) -> list[Any]:
     return [json.loads(line) for line in data.splitlines()]
+
+
+def nodes_of(data: bytes, type_: int) -> list[Any]:
+    return [node for line in read_lines(data) for node in line.get("nodes") or [] if node["type"] == type_]
 
 
 @given(data=any_bytes, at=places)

@@ -191,9 +191,18 @@ def test_a_string_suits_the_name(name: str, expected: str) -> None:
     }
 
 
-def test_a_command_line_as_a_list_is_not_empty() -> None:
-    schema = {"properties": {"command": {"type": "array", "items": {"type": "string"}}}, "required": ["command"]}
-    assert arguments(schema) == {"command": ["echo hello from the simulator"]}
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("command", ["echo", "hello", "from", "the", "simulator"]),
+        ("commands", ["echo hello from the simulator"]),
+        ("files", ["README.md"]),
+        ("tags", []),
+    ],
+)
+def test_a_list_suits_the_name(name: str, expected: list[str]) -> None:
+    schema = {"properties": {name: {"type": "array", "items": {"type": "string"}}}, "required": [name]}
+    assert arguments(schema) == {name: expected}
 
 
 def test_optional_properties_are_left_out() -> None:

@@ -84,6 +84,10 @@ def test_a_typing_error_shows(keys: Any, complaint: str) -> None:
     assert complaint in reply.error
 
 
+def test_a_message_without_nodes_can_have_one() -> None:
+    assert ask(request(directive(text="one"), nodes=[])).text == "one"
+
+
 def test_the_system_text_has_no_say() -> None:
     nodes = [text_node("System: " + directive(text="from the system")), text_node("hello", 1)]
     assert "no model" in ask(request(nodes=nodes)).text

@@ -26,7 +26,7 @@ def test_a_request_needs_the_bearer_token(authorization: str | None) -> None:
         ("x_request_session_id", None),
         ("x_request_session_id", "session"),
         ("conversation_id", None),
-        ("conversation_id", str(uuid4())),
+        ("conversation_id", "11111111-1111-4111-8111-111111111111"),
         ("x_mode", None),
         ("x_mode", "cli"),
         ("user_agent", None),

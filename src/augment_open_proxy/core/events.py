@@ -19,7 +19,7 @@ Block = Text | Thinking | ToolCall
 class Usage(Struct, frozen=True):
     """Tokens of one turn, `None` where unknown.
 
-    `input` is what was neither read from nor written to the cache; `reasoning` is the part of `output` that is thinking.
+    `input` is what was neither read from nor written to the cache; `reasoning` is what of `output` was thinking.
     """
 
     input: int | None = None

@@ -5,6 +5,7 @@ from typing import TypeVar
 import msgspec
 
 from augment_open_proxy.core.errors import ProxyError, invalid_request
+from augment_open_proxy.core.surrogates import mended
 
 T = TypeVar("T")
 
@@ -12,11 +13,20 @@ T = TypeVar("T")
 def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decode a body. Raises `ProxyError` that names the field by its path, such as `messages[0].content`."""
     try:
-        return decoder.decode(body)
+        return _decode(decoder, body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid_request(f"The body is not valid JSON: {error}.") from None
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return decoder.decode(mended(body))
 
 
 def _invalid(message: str) -> ProxyError:

@@ -20,13 +20,13 @@ class ModelObject(Struct, frozen=True):
 
 
 class ModelList(Struct, frozen=True):
+    object: str
     data: list[ModelObject]
-    object: str = "list"
 
 
 def render_list(catalog: Catalog) -> bytes:
     """The answer of `GET /v1/models`."""
-    return _encoder.encode(ModelList([ModelObject(id_) for id_ in catalog.ids]))
+    return _encoder.encode(ModelList("list", [ModelObject(id_) for id_ in catalog.ids]))
 
 
 def render_model(catalog: Catalog, name: str) -> bytes:

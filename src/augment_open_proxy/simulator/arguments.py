@@ -20,7 +20,7 @@ _BY_NAME: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"command", "commands", "cmd", "script"}), COMMAND),
     (frozenset({"code"}), 'print("hello from the simulator")'),
     (frozenset({"path", "file", "filename", "filepath", "paths", "files"}), PATH),
-    (frozenset({"dir", "directory", "folder", "cwd", "workdir"}), "."),
+    (frozenset({"dir", "dirpath", "directory", "folder", "cwd", "workdir"}), "."),
     (frozenset({"pattern", "glob", "regex"}), "*.md"),
     (frozenset({"url", "uri", "link"}), "https://example.com/"),
     (frozenset({"email", "mail"}), "user@example.com"),
@@ -134,10 +134,12 @@ class _Sampler:
         least = max(_count(schema, "minItems") or 0, len(first))
         if depth > _DEPTH:
             return []
-        if _by_name(name) == COMMAND and _count(schema, "maxItems") != 0:
-            least = max(least, 1)  # an empty command line is valid and helps nobody
+        if _by_name(name) != _DEFAULT_TEXT and _count(schema, "maxItems") != 0:
+            least = max(least, 1)  # an empty list of files or commands is valid and helps nobody
         kinds = [*first, *[schema.get("items", {})] * (least - len(first))]
         items = [self.sample(kind, name, depth + 1) for kind in kinds]
+        if items == [COMMAND] and "commands" not in split_words(name) and "maxItems" not in schema:
+            return COMMAND.split()  # one command as a list is its words
         return self._distinct(items, kinds) if schema.get("uniqueItems") else items
 
     def _distinct(self, items: list[Any], kinds: list[Any]) -> list[Any]:

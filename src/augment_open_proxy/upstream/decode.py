@@ -22,6 +22,7 @@ from augment_open_proxy.core.events import (
     FinishReason,
     Usage,
 )
+from augment_open_proxy.core.surrogates import mended
 from augment_open_proxy.upstream import problems
 from augment_open_proxy.upstream.lines import DEFAULT_LIMIT, LineSplitter, LineTooLong
 from augment_open_proxy.upstream.wire import Line, ResponseNode, ResponseNodeType, StopReason, TokenUsage, ToolUse
@@ -99,9 +100,8 @@ class Decoder:
     def _feed_line(self, data: bytes, events: list[Event]) -> None:
         if self.ended or not data or data.isspace():
             return
-        try:
-            line = _decode_line(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        line = _read(data)
+        if line is None:
             self.skipped_lines += 1
             return
         self._line_count += 1
@@ -207,6 +207,18 @@ class Decoder:
         self._stop_open(events)
         self.ended = True
         events.append(Failure(problem))
+
+
+def _read(data: bytes) -> Line | None:
+    """The line, or `None` where the protocol knows none like it."""
+    try:
+        return _decode_line(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        return _decode_line(mended(data))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _merge(usage: Usage, node: TokenUsage) -> Usage:
