@@ -24,7 +24,7 @@ def sse(frames: Iterable[Frame]) -> bytes:
 
 def _without_line_ends(data: bytes) -> bytes:
     r"""Escape (as `\u2028`) what clients that split decoded text, as httpx' `iter_lines` does, take for line ends."""
-    if b"\xe2\x80" in data or b"\xc2\x85" in data:
+    if not data.isascii():
         for character, escaped in _LINE_ENDS:
             data = data.replace(character, escaped)
     return data

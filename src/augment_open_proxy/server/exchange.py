@@ -12,7 +12,7 @@ import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.core.events import Cancelled, Event, Failure, Opening
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Renderer, renderer
 from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record, Recorder
@@ -130,8 +130,6 @@ class _Relay:
             self._recorder.feed([Cancelled()])
             if self.status is None:
                 self.status = CLIENT_CLOSED_REQUEST
-            return
-        await self._end()
 
     async def _pump(self, batches: AsyncGenerator[list[Event]]) -> None:
         async with aclosing(batches):
@@ -155,27 +153,26 @@ class _Relay:
                 self._held = events
                 return
             events, self._held = self._held + events, []
-        await self._write(self._renderer.feed(events))
+        await self._write(self._renderer.feed(events), last=isinstance(last, Finish | Failure))
 
-    async def _write(self, data: bytes) -> None:
-        if not data:
+    async def _write(self, data: bytes, *, last: bool = False) -> None:
+        if not data and not last:
             return
         self._sending = True
         if self.status is None:
-            await self._send_head()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            await self._send_head(len(data) if last else None)
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         self._sending = False
         self._last_sent = asyncio.get_running_loop().time()
 
-    async def _send_head(self) -> None:
+    async def _send_head(self, length: int | None) -> None:
         headers = [(b"content-type", self._renderer.media_type.encode()), *self._headers]
+        if length is not None:
+            headers.append((b"content-length", str(length).encode()))
         if self._delivery.stream:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         self.status = 200
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def _end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _watch(self, receive: Receive, scope: asyncio.Timeout) -> None:
         """Wait for the client to leave, and send heartbeats meanwhile."""

@@ -4,6 +4,7 @@ In this order: settings (`AUGMENT_API_TOKEN`, `AUGMENT_API_URL`), `AUGMENT_SESSI
 `~/.augment/session.json`. A source that has only one of the two is completed from the next.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -72,15 +73,15 @@ class CredentialSource:
                 return Credentials(token, url, ", completed by ".join(sources))
         raise ProxyError(Problem(ErrorKind.AUTHENTICATION, _missing(token, url, troubles)))
 
-    def _found(self, troubles: list[str]) -> "list[_Found]":
-        found = [self._settings]
+    def _found(self, troubles: list[str]) -> Iterator[_Found]:
+        """The sources in their order; a file is looked at only when those before it did not suffice."""
+        yield self._settings
         if self._inline is not None:
-            found.append(self._inline)
+            yield self._inline
         for file in self._files:
             session = file.read(troubles)
             if session is not None:
-                found.append(session)
-        return found
+                yield session
 
     def describe(self) -> str | None:
         """Where the credentials come from, in words; `None` where there are none."""

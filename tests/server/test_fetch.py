@@ -1,0 +1,735 @@
+"""Fetching by URL: what is reached, what never is, and the bounds.
+
+A canary listens on loopback and counts who comes; the site that may be reached is an HTTPS server at another loopback
+address, with a certificate of its own. Nothing here leaves the machine.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from augment_open_proxy import __version__
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.server import fetch
+from augment_open_proxy.server.fetch import Address, Bounds, Fetched, Fetcher, Resolve, is_public
+
+PARAM = "messages[0].content[1].image_url.url"
+CANARY = "127.0.0.1"
+SITE = "127.0.0.2"
+NAME = "pictures.test"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+SMALL = Bounds(size=1000, seconds=5)
+
+Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Certificate and key of the site, for `NAME` and `SITE`."""
+    if shutil.which("openssl") is None and "CI" not in os.environ:
+        pytest.skip("the openssl program is not there")
+    folder = tmp_path_factory.mktemp("site")
+    crt, key = folder / "site.crt", folder / "site.key"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
+    names = f"subjectAltName=DNS:{NAME},DNS:*.{NAME},IP:{SITE}"
+    usage = "keyUsage=critical,digitalSignature,keyCertSign"
+    subprocess.run(
+        [*command.split(), "-addext", names, "-addext", usage, "-keyout", key, "-out", crt],
+        check=True,
+        capture_output=True,
+        timeout=20,
+    )
+    return crt, key
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await main
+
+    asyncio.run(bounded())
+
+
+class Canary:
+    """Counts the connections to `CANARY` and to ::1, on one port. Nobody may ever come."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.count = 0
+
+    async def _on_connection(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.count += 1
+        writer.close()
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator["Canary"]:
+        async with contextlib.AsyncExitStack() as stack:
+            first = await stack.enter_async_context(await asyncio.start_server(self._on_connection, CANARY, 0))
+            self.port = first.sockets[0].getsockname()[1]
+            with contextlib.suppress(OSError):  # no IPv6 here
+                await stack.enter_async_context(await asyncio.start_server(self._on_connection, "::1", self.port))
+            yield self
+            await asyncio.sleep(0.02)
+
+
+class Site:
+    """An HTTPS server at `SITE`: its path says which reply it gives. `heads` is what clients have sent."""
+
+    def __init__(self, certificate: tuple[Path, Path]) -> None:
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(*certificate)
+        self.certificate = certificate[0]
+        self.replies: dict[str, Reply] = {}
+        self.heads: list[str] = []
+        self.port = 0
+        self.open = 0
+        self.most_open = 0
+
+    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            await self.replies.get(self.heads[-1].split()[1], says(status="404 Not Found"))(reader, writer)
+            await writer.drain()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        self.open -= 1
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator["Site"]:
+        try:
+            server = await asyncio.start_server(self._on_connection, SITE, 0, ssl=self._context)
+        except OSError:
+            pytest.skip(f"this system has no {SITE}")
+        self.port = server.sockets[0].getsockname()[1]
+        async with server:
+            yield self
+            while self.open:
+                await asyncio.sleep(0.005)
+
+    def url(self, path: str, host: str = NAME) -> str:
+        return f"https://{host}:{self.port}{path}"
+
+
+def says(
+    body: bytes = PNG, status: str = "200 OK", length: int | None = -1, media_type: str = "image/png", **headers: str
+) -> Reply:
+    """One whole answer; `length` is its Content-Length: -1 for the true one, `None` for none."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {media_type}"]
+    if length is not None:
+        lines.append(f"Content-Length: {len(body) if length == -1 else length}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+
+    async def reply(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+
+    return reply
+
+
+def goes_to(location: str, status: str = "302 Found") -> Reply:
+    return says(b"<p>elsewhere</p>", status, Location=location)
+
+
+async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Never answers; waits until the client leaves."""
+    await reader.read()
+
+
+async def drips(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends for ever, a byte now and then."""
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+async def endless_chunks(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b"100\r\n" + bytes(0x100) + b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.001)
+
+
+class Names:
+    """A resolver: each name has its answers, one after the other; the last one stays. It notes what it was asked."""
+
+    def __init__(self, **answers: list[list[str]]) -> None:
+        self._answers = {name.replace("_", "."): list(found) for name, found in answers.items()}
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        found = self._answers.get(host.lower())
+        if found is None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return found.pop(0) if len(found) > 1 else found[0]
+
+
+def names(**more: list[list[str]]) -> Names:
+    return Names(**{NAME.replace(".", "_"): [[SITE]], "cdn_pictures_test": [[SITE]], **more})
+
+
+async def everything_is_the_canary(host: str, port: int) -> list[str]:
+    return [CANARY]
+
+
+def only_the_site(address: Address) -> bool:
+    return address == ip_address(SITE)
+
+
+@contextlib.asynccontextmanager
+async def fetching(
+    resolve: Resolve,
+    site: Site | None = None,
+    bounds: Bounds | None = None,
+    allowed: Callable[[Address], bool] | None = None,
+) -> AsyncIterator[Fetcher]:
+    if allowed is None:
+        allowed = is_public if site is None else only_the_site
+    ca_file = None if site is None else site.certificate
+    fetcher = Fetcher(ca_file=ca_file, bounds=bounds, resolve=resolve, allowed=allowed)
+    try:
+        yield fetcher
+    finally:
+        await fetcher.close()
+        await asyncio.sleep(0)
+
+
+async def refusal(fetcher: Fetcher, url: str) -> str:
+    with pytest.raises(ProxyError) as caught:
+        await fetcher.fetch(url, PARAM)
+    problem = caught.value.problem
+    assert problem == Problem(ErrorKind.INVALID_REQUEST, problem.message, PARAM)
+    assert problem.message.startswith(PARAM)
+    assert problem.message.endswith(".")
+    assert "\n" not in problem.message
+    return problem.message
+
+
+# What may be reached
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("8.8.8.8", "93.184.216.34", "1.1.1.1", "100.63.255.255", "100.128.0.0", "172.32.0.1", "192.0.1.1"),
+        *("2606:4700::1111", "2a00:1450:4001:800::200e", "2001:4860:4860::8888"),
+        *("::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"),
+    ],
+)
+def test_a_public_address_is_public(address: str) -> None:
+    assert is_public(ip_address(address))
+
+
+NOT_PUBLIC = [
+    *("0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254"),
+    *("169.254.169.254", "169.254.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "168.63.129.16"),
+    *("192.0.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "198.18.0.1", "198.19.255.255", "198.51.100.1"),
+    *("203.0.113.1", "224.0.0.1", "233.252.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"),
+    *("::", "::1", "::127.0.0.1", "::8.8.8.8", "fe80::1", "fe80::1%eth0", "2606:4700::1111%eth0", "fec0::1"),
+    *("fc00::1", "fd00:ec2::254", "fd20:ce::254", "ff02::1", "ff0e::1", "100::1", "5f00::1", "4000::1"),
+    *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:0:127.0.0.1", "::ffff:8.8.8.8%1"),
+    *("64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::8.8.8.8", "64:ff9b::6440:1"),
+    *("2002:7f00:1::1", "2002:a00:1::", "2002:a9fe:a9fe::", "2001:0:4136:e378:8000:63bf:3fff:fdd2"),
+    *("2001:db8::1", "2001:2::1", "2001:10::1", "2001:20::1", "2001:1::1", "3fff::1"),
+]
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC)
+def test_any_other_address_is_not(address: str) -> None:
+    assert not is_public(ip_address(address))
+
+
+# The canary
+
+SPELLINGS = [
+    *("https://127.0.0.1:{port}/", "https://127.1:{port}/", "https://127.0.1:{port}/", "https://2130706433:{port}/"),
+    *("https://0x7f.1:{port}/", "https://0x7f000001:{port}/", "https://0X7F.0.0.1:{port}/"),
+    *("https://0177.0.0.1:{port}/", "https://017700000001:{port}/", "https://127.0.0.1.:{port}/"),
+    *("https://127.0.0.1..:{port}/", "https://127.1.:{port}/", "https://0x7f.1.:{port}/"),
+    *("https://0:{port}/", "https://0.0.0.0:{port}/", "https://0x0:{port}/"),
+    *("https://１２７.0.0.1:{port}/", "https://①②⑦.⓪.⓪.①:{port}/", "https://127。0。0。1:{port}/"),
+    *("https://127%2e0%2e0%2e1:{port}/", "https://%31%32%37.0.0.1:{port}/", "https://127.0.0.1%00:{port}/"),
+    *("https://[::1]:{port}/", "https://[0:0:0:0:0:0:0:1]:{port}/", "https://[::]:{port}/"),
+    *("https://[::ffff:127.0.0.1]:{port}/", "https://[::ffff:7f00:1]:{port}/", "https://[::127.0.0.1]:{port}/"),
+    *("https://[64:ff9b::127.0.0.1]:{port}/", "https://[2002:7f00:1::]:{port}/"),
+    *("https://[::1%25lo]:{port}/", "https://[::1%lo]:{port}/", "https://[fe80::1%25lo]:{port}/"),
+    *("https://[127.0.0.1]:{port}/", "https://[v1.127]:{port}/"),
+    *("https://localhost:{port}/", "https://LOCALHOST.:{port}/", "https://ⓛocalhost:{port}/"),
+    *("https://canary.test:{port}/", "https://127.0.0.1.nip.test:{port}/", "https://例え.test:{port}/"),
+    *(
+        "HTTPS://127.0.0.1:{port}/",
+        " https://127.0.0.1:{port}/",
+        "https://127.0.0.1:{port}",
+        "ht\ntps://127.0.0.1:{port}",
+    ),
+    *("https:127.0.0.1:{port}/", "https:/127.0.0.1:{port}/", "https:///127.0.0.1:{port}/", "//127.0.0.1:{port}/"),
+    *(
+        "https://93.184.216.34@127.0.0.1:{port}/",
+        "https://user:secret@127.0.0.1:{port}/",
+        "https://:p@127.0.0.1:{port}/",
+    ),
+    *(
+        "https://@127.0.0.1:{port}/",
+        "https://127.0.0.1:{port}\\@pictures.test/",
+        "https://pictures.test\\@127.0.0.1:{port}",
+    ),
+    *("https://127.0.0.1:{port}#@pictures.test/", "https://127.0.0.1:{port}?@pictures.test/"),
+    *(
+        "http://127.0.0.1:{port}/",
+        "http://canary.test:{port}/",
+        "ftp://127.0.0.1:{port}/",
+        "gopher://127.0.0.1:{port}/",
+    ),
+    *("file:///etc/passwd", "file://127.0.0.1:{port}/", "data:image/png;base64,aGk=", "ws://127.0.0.1:{port}/"),
+    *(
+        "",
+        "127.0.0.1:{port}",
+        "https://",
+        "https://:{port}/",
+        "https://[::1",
+        "https://a b:{port}/",
+        "https://127.0.0.1:x/",
+    ),
+    *("https://127.0.0.1:99999/", "https://127.0.0.1:0/", "https://127.0.0.1 :{port}/", "https://x..y:{port}/"),
+    "https://127.0.0.1:{port}/" + "a" * 9000,
+    "https://" + "a" * 300 + ":{port}/",
+    "https://\udcff:{port}/",
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_no_spelling_reaches_a_private_address(spelling: str) -> None:
+    async def main() -> None:
+        async with Canary().listening() as canary, fetching(everything_is_the_canary) as fetcher:
+            await refusal(fetcher, spelling.replace("{port}", str(canary.port)))
+        assert canary.count == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "0x7f.1", "2130706433", "ip6-localhost", "[::1]", "127.0.0.1"])
+def test_the_system_s_resolver_leads_to_no_private_address_either(host: str) -> None:
+    async def main() -> None:
+        fetcher = Fetcher()
+        async with Canary().listening() as canary:
+            await refusal(fetcher, f"https://{host}:{canary.port}/")
+            await fetcher.close()
+        assert canary.count == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("host", ["canary.test", "127.0.0.1", "[::ffff:127.0.0.1]"])
+def test_the_canary_would_tell(host: str) -> None:
+    async def main() -> None:
+        async with (
+            Canary().listening() as canary,
+            fetching(everything_is_the_canary, allowed=lambda address: True) as fetcher,
+        ):
+            assert "cannot be reached" in await refusal(fetcher, f"https://{host}:{canary.port}/")
+        assert canary.count == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [*([address] for address in NOT_PUBLIC), ["8.8.8.8", CANARY], [CANARY, "8.8.8.8"], ["2606:4700::1111", "::1"], []],
+    ids=" ".join,
+)
+def test_no_answer_of_the_resolver_leads_to_a_private_address(answer: list[str]) -> None:
+    async def main() -> None:
+        async with Canary().listening() as canary, fetching(Names(host_test=[answer])) as fetcher:
+            message = await refusal(fetcher, f"https://host.test:{canary.port}/")
+            assert "host.test is not at public addresses only" in message
+        assert canary.count == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("answer", [["nonsense"], ["127.1"], [""]])
+def test_an_answer_that_is_no_address_is_none(answer: list[str]) -> None:
+    async def main() -> None:
+        async with fetching(Names(host_test=[answer])) as fetcher:
+            assert "the host host.test is not known" in await refusal(fetcher, "https://host.test/")
+
+    run(main())
+
+
+def test_a_name_that_is_rebound_reaches_nothing_new(certificate: tuple[Path, Path]) -> None:
+    """First the site's address, then the canary's: one look-up for each request, and none of them remembered."""
+
+    async def main() -> None:
+        resolve = names(rebind_pictures_test=[[SITE], [CANARY]])
+        async with (
+            Canary().listening() as canary,
+            Site(certificate).listening() as site,
+            fetching(resolve, site) as fetcher,
+        ):
+            site.replies["/a"] = says()
+            url = site.url("/a", "rebind.pictures.test")
+            assert (await fetcher.fetch(url, PARAM)).data == PNG
+            assert resolve.asked == ["rebind.pictures.test"]
+            assert "not at public addresses" in await refusal(fetcher, url)
+            assert "not at public addresses" in await refusal(fetcher, url.replace(str(site.port), str(canary.port)))
+        assert canary.count == 0
+        assert len(site.heads) == 1
+
+    run(main())
+
+
+def test_the_socket_itself_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp asks no resolver about an address: were it overlooked before, no socket would be made for it."""
+    monkeypatch.setattr(fetch, "_literal", lambda host: None)
+
+    async def main() -> None:
+        async with Canary().listening() as canary, fetching(everything_is_the_canary) as fetcher:
+            for host in ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "127.1"):
+                await refusal(fetcher, f"https://{host}:{canary.port}/")
+        assert canary.count == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        *("https://127.0.0.1:{port}/", "https://[::1]:{port}/", "https://canary.test:{port}/", "https://127.1:{port}/"),
+        *("//127.0.0.1:{port}/", "https://mixed.test:{port}/", "https://[::ffff:127.0.0.1]:{port}/"),
+        *("http://127.0.0.1:{port}/", "http://canary.test:{port}/", "http://pictures.test/", "file:///etc/passwd"),
+        *("ftp://127.0.0.1:{port}/", "data:image/png;base64,aGk=", "javascript:1", "https://u:p@canary.test:{port}/"),
+        *("https://u@pictures.test/", "https://[", "https://unknown.test/", "https://\udcff/"),
+    ],
+)
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+def test_no_redirect_leads_to_a_private_address(certificate: tuple[Path, Path], location: str, status: str) -> None:
+    async def main() -> None:
+        resolve = names(canary_test=[[CANARY]], mixed_test=[[SITE, CANARY]])
+        async with (
+            Canary().listening() as canary,
+            Site(certificate).listening() as site,
+            fetching(resolve, site) as fetcher,
+        ):
+            target = location.replace("{port}", str(canary.port)).encode("utf-8", "surrogateescape").decode("latin-1")
+            site.replies["/a"] = goes_to(target, status)
+            await refusal(fetcher, site.url("/a"))
+        assert canary.count == 0
+        assert len(site.heads) == 1
+
+    run(main())
+
+
+# What is fetched
+
+
+def test_a_file_is_fetched_and_nothing_of_ours_goes_along(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".netrc").write_text(f"machine {NAME} login me password secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+
+    async def main() -> None:
+        resolve = names()
+        async with Site(certificate).listening() as site, fetching(resolve, site) as fetcher:
+            site.replies["/a?b=%2F"] = says(media_type="Image/PNG; x=y", Set_Cookie="a=b; Secure")
+            for _ in range(2):
+                assert await fetcher.fetch(site.url("/a?b=%2F#here"), PARAM) == Fetched("image/png", PNG)
+            assert site.heads[0] == site.heads[1]
+            lines = site.heads[0].split("\r\n")
+            assert lines[0] == "GET /a?b=%2F HTTP/1.1"
+            assert sorted(line for line in lines[1:] if line) == [
+                "Accept-Encoding: identity",
+                "Accept: */*",
+                "Connection: close",
+                f"Host: {NAME}:{site.port}",
+                f"User-Agent: augment-open-proxy/{__version__}",
+            ]
+            assert resolve.asked == [NAME, NAME]
+
+    run(main())
+
+
+@pytest.mark.parametrize("host", [SITE, f"{NAME}.", NAME.upper()])
+def test_other_ways_to_name_an_allowed_host(certificate: tuple[Path, Path], host: str) -> None:
+    async def main() -> None:
+        resolve = names(pictures_test_=[[SITE]])
+        async with Site(certificate).listening() as site, fetching(resolve, site) as fetcher:
+            site.replies["/a"] = says()
+            assert (await fetcher.fetch(site.url("/a", host), PARAM)).data == PNG
+
+    run(main())
+
+
+def test_redirects_within_the_limit_are_followed_each_looked_up_anew(certificate: tuple[Path, Path]) -> None:
+    async def main() -> None:
+        resolve = names()
+        async with Site(certificate).listening() as site, fetching(resolve, site) as fetcher:
+            site.replies["/a"] = goes_to("/b", "301 Moved")
+            site.replies["/b"] = goes_to(site.url("/c", "cdn.pictures.test"), "307 Temporary")
+            site.replies["/c"] = goes_to("d?e#f", "308 Permanent")
+            site.replies["/d?e"] = says()
+            assert (await fetcher.fetch(site.url("/a"), PARAM)).data == PNG
+            assert resolve.asked == [NAME, NAME, "cdn.pictures.test", "cdn.pictures.test"]
+            assert not any("referer" in head.lower() for head in site.heads)
+
+    run(main())
+
+
+def test_a_fourth_redirect_is_not_followed(certificate: tuple[Path, Path]) -> None:
+    async def main() -> None:
+        async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
+            site.replies["/a"] = goes_to("/a")
+            assert "redirects more than 3 times" in await refusal(fetcher, site.url("/a"))
+            assert len(site.heads) == 4
+
+    run(main())
+
+
+def test_it_works_in_the_event_loop_of_the_server(certificate: tuple[Path, Path]) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(20),
+            Canary().listening() as canary,
+            Site(certificate).listening() as site,
+            fetching(names(), site) as fetcher,
+        ):
+            site.replies |= {"/a": goes_to("/b"), "/b": says(), "/c": goes_to(f"https://127.0.0.1:{canary.port}/")}
+            assert (await fetcher.fetch(site.url("/a"), PARAM)).data == PNG
+            await refusal(fetcher, site.url("/c"))
+            assert canary.count == 0
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("reply", "says_so"),
+    [
+        (says(status="404 Not Found"), "pictures.test answers with status 404"),
+        (says(status="206 Partial Content"), "status 206"),
+        (says(b"", "204 No Content"), "status 204"),
+        (says(b"", "304 Not Modified"), "status 304"),
+        (says(status="300 Multiple Choices"), "status 300"),
+        (says(status="500 Oops"), "status 500"),
+        (says(b"", "302 Found"), "redirects without saying where"),
+        (says(b""), "it is empty"),
+        (says(b"x", length=1001), "it is larger than"),
+        (says(b"x" * 1001), "it is larger than"),
+        (says(b"x" * 1001, length=None), "it is larger than"),
+        (endless_chunks, "it is larger than"),
+        (says(zlib.compress(bytes(10_000_000), wbits=31), Content_Encoding="gzip"), "it is larger than"),
+        (says(zlib.compress(bytes(1001)), Content_Encoding=" Deflate"), "it is larger than"),
+        (says(zlib.compress(PNG, wbits=31)[:-9], Content_Encoding="gzip"), "it ends early"),
+        (says(PNG, Content_Encoding="gzip"), "it cannot be unpacked"),
+        (says(PNG, Content_Encoding="br"), "it is encoded as 'br'"),
+        (says(PNG, Content_Encoding="gzip, gzip"), "it is encoded as 'gzip, gzip'"),
+        (says(b"x", length=9), "the connection broke"),
+        (says(b"x", length=None, Transfer_Encoding="chunked"), "the connection broke"),
+        (says(b"x", "nonsense"), "the connection broke"),
+        (says(b"x", length=None, A="b" * 100_000), "the connection broke"),
+        (silent, "it took more than 0.5 s"),
+        (drips, "it took more than 0.5 s"),
+    ],
+)
+def test_a_bad_answer_is_refused_with_its_reason(certificate: tuple[Path, Path], reply: Reply, says_so: str) -> None:
+    async def main() -> None:
+        bounds = Bounds(size=1000, seconds=0.5 if says_so.startswith("it took") else 5)
+        async with Site(certificate).listening() as site, fetching(names(), site, bounds) as fetcher:
+            site.replies["/a"] = reply
+            assert says_so in await refusal(fetcher, site.url("/a"))
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        says(b"x" * 1000),
+        says(b"x" * 1000, length=None),
+        says(zlib.compress(b"x" * 1000, wbits=31), Content_Encoding="gzip"),
+        says(zlib.compress(b"x" * 1000), Content_Encoding="deflate"),
+        says(b"3e8\r\n" + b"x" * 1000 + b"\r\n0\r\n\r\n", length=None, Transfer_Encoding="chunked"),
+    ],
+)
+def test_a_file_as_large_as_the_limit_is_fetched(certificate: tuple[Path, Path], reply: Reply) -> None:
+    async def main() -> None:
+        async with Site(certificate).listening() as site, fetching(names(), site, SMALL) as fetcher:
+            site.replies["/a"] = reply
+            assert (await fetcher.fetch(site.url("/a"), PARAM)).data == b"x" * 1000
+
+    run(main())
+
+
+def test_the_time_is_for_everything_together(certificate: tuple[Path, Path]) -> None:
+    async def main() -> None:
+        async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.2)
+            await goes_to("/a")(_, writer)
+
+        async def never(host: str, port: int) -> list[str]:
+            await asyncio.sleep(60)
+            return [SITE]
+
+        bounds = Bounds(seconds=0.5)
+        async with Site(certificate).listening() as site:
+            site.replies["/a"] = slow
+            async with fetching(names(), site, bounds) as fetcher:
+                assert "took more than 0.5 s" in await refusal(fetcher, site.url("/a"))
+            async with fetching(never, site, bounds) as fetcher:
+                assert "took more than 0.5 s" in await refusal(fetcher, site.url("/a"))
+
+    run(main())
+
+
+def test_a_cancelled_fetch_ends_at_once(certificate: tuple[Path, Path]) -> None:
+    async def main() -> None:
+        async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
+            site.replies["/a"] = silent
+            task = asyncio.create_task(fetcher.fetch(site.url("/a"), PARAM))
+            while not site.heads:
+                await asyncio.sleep(0.005)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            while site.open:
+                await asyncio.sleep(0.005)
+
+    run(main())
+
+
+def test_the_host_s_certificate_is_verified(certificate: tuple[Path, Path]) -> None:
+    async def main() -> None:
+        resolve = names(other_test=[[SITE]])
+        async with Site(certificate).listening() as site:
+            async with fetching(resolve, site) as fetcher:
+                assert "the certificate of other.test" in await refusal(fetcher, site.url("/a", "other.test"))
+            async with fetching(resolve, allowed=only_the_site) as fetcher:
+                assert f"the certificate of {NAME} is not trusted" in await refusal(fetcher, site.url("/a"))
+            assert site.heads == []
+
+    run(main())
+
+
+def test_a_host_that_is_down_or_unknown_is_named() -> None:
+    async def main() -> None:
+        with socket.create_server((CANARY, 0)) as listener:
+            port = listener.getsockname()[1]
+        async with fetching(Names(host_test=[[CANARY]]), allowed=lambda address: True) as fetcher:
+            assert "host.test cannot be reached (" in await refusal(fetcher, f"https://host.test:{port}/")
+            assert "the host nowhere.test is not known" in await refusal(fetcher, f"https://nowhere.test:{port}/")
+
+    run(main())
+
+
+def test_a_message_repeats_no_secret_of_the_url() -> None:
+    async def main() -> None:
+        async with fetching(Names(host_test=[[CANARY]])) as fetcher:
+            for url in ("https://me:secret@host.test/", "https://host.test/secret?secret", "https://a b/secret"):
+                assert "secret" not in await refusal(fetcher, url)
+
+    run(main())
+
+
+def test_fetching_can_be_turned_off() -> None:
+    async def main() -> None:
+        resolve = names()
+        fetcher = Fetcher(enabled=False, resolve=resolve)
+        assert "AOP_FETCH_URLS" in await refusal(fetcher, f"https://{NAME}/")
+        await fetcher.close()
+        assert resolve.asked == []
+
+    run(main())
+
+
+def test_where_a_proxy_is_set_only_what_no_proxy_names_is_fetched(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with Canary().listening() as canary, Site(certificate).listening() as site:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{CANARY}:{canary.port}")
+            monkeypatch.setenv("NO_PROXY", f"localhost,{NAME}")
+            async with fetching(names(elsewhere_test=[[SITE]]), site) as fetcher:
+                site.replies["/a"] = says()
+                assert (await fetcher.fetch(site.url("/a"), PARAM)).data == PNG
+                message = await refusal(fetcher, site.url("/a", "elsewhere.test"))
+                assert "HTTPS_PROXY" in message
+                assert "NO_PROXY" in message
+        assert canary.count == 0
+
+    run(main())
+
+
+# Many
+
+
+def test_many_are_fetched_in_order_each_once_and_four_at_a_time(certificate: tuple[Path, Path]) -> None:
+    async def main() -> None:
+        async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
+            for number in range(9):
+                body = b"%d" % number
+
+                async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes = body) -> None:
+                    await asyncio.sleep(0.05)
+                    await says(body)(reader, writer)
+
+                site.replies[f"/{number}"] = reply
+            order = [8, 3, 3, 0, 1, 2, 4, 5, 6, 7, 8]
+            files = await fetcher.fetch_all([(site.url(f"/{number}"), PARAM) for number in order])
+            assert [int(file.data) for file in files] == order
+            assert len(site.heads) == 9
+            assert site.most_open <= 4
+            assert await fetcher.fetch_all([]) == []
+
+    run(main())
+
+
+def test_the_first_failure_ends_all_and_names_its_own_place(certificate: tuple[Path, Path]) -> None:
+    async def main() -> None:
+        async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
+            site.replies |= {"/a": silent, "/b": says(status="404 Not Found")}
+            with pytest.raises(ProxyError) as caught:
+                await fetcher.fetch_all([(site.url("/a"), "a"), (site.url("/b"), "b"), (site.url("/b"), "c")])
+            assert caught.value.problem.param == "b"
+
+    run(main())
+
+
+def test_the_files_of_one_request_are_bounded_together(certificate: tuple[Path, Path]) -> None:
+    async def main() -> None:
+        bounds = Bounds(total=1999)
+        async with Site(certificate).listening() as site, fetching(names(), site, bounds) as fetcher:
+            site.replies |= {"/a": says(b"x" * 1000), "/b": says(b"x" * 1000)}
+            wanted = [(site.url("/a"), "a"), (site.url("/b"), "b")]
+            assert len(await fetcher.fetch_all(wanted[:1] * 9)) == 9
+            with pytest.raises(ProxyError, match="together"):
+                await fetcher.fetch_all(wanted)
+
+    run(main())

@@ -1,0 +1,222 @@
+"""Who may come in: hosts by the names we serve, no foreign pages, JSON only."""
+
+from typing import Any
+
+import pytest
+
+from augment_open_proxy.core.errors import ErrorKind, ProxyError
+from augment_open_proxy.server.guard import Guard
+
+GUARD = Guard("localhost", ["Proxy.example.com", "192.168.1.5", "fd00::5", " spaced "])
+HOST = "localhost:7888"
+JSON = ("content-type", "application/json")
+
+
+def scope(method: str, *headers: tuple[str, str]) -> dict[str, Any]:
+    return {"method": method, "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers]}
+
+
+def verdict(method: str, *headers: tuple[str, str], guard: Guard = GUARD) -> ErrorKind | None:
+    try:
+        guard.check(scope(method, *headers))
+    except ProxyError as error:
+        assert error.problem.message
+        return error.problem.kind
+    return None
+
+
+# --- Host ---
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:7888",
+        "localhost:1",  # a port may be forwarded
+        "LocalHost:7888",
+        "127.0.0.1",
+        "127.0.0.1:7888",
+        "[::1]",
+        "[::1]:7888",
+        "host.docker.internal:7888",
+        "proxy.example.com",
+        "PROXY.example.com:443",
+        "192.168.1.5:7888",
+        "[fd00::5]:7888",
+        "[FD00::5]",
+        "spaced",
+    ],
+)
+def test_our_names_with_and_without_a_port(host: str) -> None:
+    assert verdict("GET", ("host", host)) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.com",
+        "evil.com:7888",
+        "localhost.evil.com",
+        "localhost.evil.com:7888",
+        "evil.localhost",
+        "xlocalhost",
+        "localhostx",
+        "localhost.",
+        "localhost.:7888",
+        "127.0.0.1.nip.io",
+        "127.0.0.2",
+        "0.0.0.0:7888",
+        "[::2]:7888",
+        "[::]",
+        "::1",
+        "[::1",
+        "[::1].evil.com",
+        "[::1]evil.com:7888",
+        "localhost:7888.evil.com",
+        "localhost:evil.com",
+        "localhost:7888:7888",
+        "localhost@evil.com",
+        "localhost,evil.com",
+        "localhost evil.com",
+        " localhost",
+        "localhost/",
+        "sub.proxy.example.com",
+        "löcalhost",
+        ":7888",
+        "[]",
+    ],
+)
+def test_other_names_are_refused(host: str) -> None:
+    assert verdict("GET", ("host", host)) is ErrorKind.PERMISSION
+
+
+@pytest.mark.parametrize("headers", [[], [("host", "")], [("host", HOST), ("host", HOST)]])
+def test_there_must_be_one_host(headers: list[tuple[str, str]]) -> None:
+    assert verdict("GET", *headers) is ErrorKind.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("listening_on", "host"),
+    [("0.0.0.0", "0.0.0.0:7888"), ("::1", "[::1]:7888"), ("::", "[::]:7888"), ("My-Box", "my-box:7888")],  # noqa: S104
+)
+def test_what_we_listen_on_is_one_of_our_names(listening_on: str, host: str) -> None:
+    assert verdict("GET", ("host", host), guard=Guard(listening_on)) is None
+    assert verdict("GET", ("host", HOST), guard=Guard(listening_on)) is None
+    assert verdict("GET", ("host", "evil.com"), guard=Guard(listening_on)) is ErrorKind.PERMISSION
+
+
+def test_a_refused_name_is_told_with_what_to_do() -> None:
+    with pytest.raises(ProxyError) as caught:
+        GUARD.check(scope("GET", ("host", "box.lan:7888")))
+    assert "'box.lan'" in caught.value.problem.message
+    assert "AOP_ALLOWED_HOSTS" in caught.value.problem.message
+
+
+# --- Origin ---
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        (HOST, "http://localhost:7888"),
+        (HOST, "https://localhost:7888"),
+        ("LOCALHOST:7888", "http://localhost:7888"),
+        ("localhost", "http://localhost"),
+        ("[::1]:7888", "http://[::1]:7888"),
+        ("proxy.example.com", "https://proxy.example.com"),
+    ],
+)
+def test_pages_of_ours_are_let_in(host: str, origin: str) -> None:
+    assert verdict("POST", ("host", host), ("origin", origin), JSON) is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "",
+        "http://evil.com",
+        "http://localhost:7888.evil.com",
+        "http://localhost:78888",
+        "http://localhost:788",
+        "http://localhost",
+        "http://localhost:7888/",
+        "http://localhost:7888@evil.com",
+        "http://localhost.evil.com:7888",
+        "http://127.0.0.1:7888",
+        "http://localhost:3000",
+        "localhost:7888",
+        "//localhost:7888",
+        "file://localhost:7888",
+        "chrome-extension://abcdef",
+        "http://localhost:7888 http://evil.com",
+        " http://localhost:7888",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "DELETE"])
+def test_foreign_pages_are_refused(origin: str, method: str) -> None:
+    assert verdict(method, ("host", HOST), ("origin", origin), JSON) is ErrorKind.PERMISSION
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_foreign_origin_of_several_is_enough(order: int) -> None:
+    origins = [("origin", "http://localhost:7888"), ("origin", "http://evil.com")][::order]
+    assert verdict("GET", ("host", HOST), *origins) is ErrorKind.PERMISSION
+
+
+def test_a_rebound_name_is_refused_though_its_origin_agrees() -> None:
+    headers = [("host", "evil.com:7888"), ("origin", "http://evil.com:7888"), JSON]
+    assert verdict("POST", *headers) is ErrorKind.PERMISSION
+
+
+# --- Content type ---
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        " application/json ",
+        "application/vnd.api+json",
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_json_is_taken(content_type: str, method: str) -> None:
+    assert verdict(method, ("host", HOST), ("content-type", content_type)) is None
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "text/plain",
+        "text/plain; application/json",
+        "text/plain;charset=application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/jsonp",
+        "application/json, text/plain",
+        "application/json text/plain",
+        "text/x+json",
+        "+json",
+        "json",
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_other_types_are_refused(content_type: str, method: str) -> None:
+    """What a page may post without asking is among them."""
+    assert verdict(method, ("host", HOST), ("content-type", content_type)) is ErrorKind.UNSUPPORTED_MEDIA_TYPE
+
+
+@pytest.mark.parametrize("headers", [[], [JSON, JSON], [JSON, ("content-type", "text/plain")]])
+def test_there_must_be_one_type(headers: list[tuple[str, str]]) -> None:
+    assert verdict("POST", ("host", HOST), *headers) is ErrorKind.UNSUPPORTED_MEDIA_TYPE
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+def test_a_request_without_a_body_needs_no_type(method: str) -> None:
+    assert verdict(method, ("host", HOST)) is None

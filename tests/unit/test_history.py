@@ -1,0 +1,163 @@
+"""A conversation that the backend can take: something to answer at its end, and one message for each turn."""
+
+from typing import Any
+
+import pytest
+
+from augment_open_proxy.core.conversation import ChatRequest, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.policies.history import prepare
+
+HELLO = Message("user", (Text("Hello."),))
+EMPTY = Message("user", ())
+BLANK = Message("user", (Text(""),))
+LATER_SYSTEM = Message("system", (Text("Be brief."),))
+EMPTY_SYSTEM = Message("system", (Text(""),))
+
+
+def assistant(*parts: Part) -> Message:
+    return Message("assistant", parts)
+
+
+def call(id_: str) -> ToolCall:
+    return ToolCall(id_, "run", "{}")
+
+
+def results(*ids: str) -> Message:
+    return Message("user", tuple(ToolResult(id_, (Text("done"),)) for id_ in ids))
+
+
+SAID = assistant(Text("Hi."))
+
+
+def request(*messages: Message, system: tuple[str, ...] = ()) -> ChatRequest:
+    return ChatRequest("m", messages, system=system)
+
+
+def prepared(*messages: Message, **fields: Any) -> tuple[Message, ...]:
+    return prepare(request(*messages, **fields))[0].messages
+
+
+def refusal(*messages: Message, **fields: Any) -> Problem:
+    with pytest.raises(ProxyError) as caught:
+        prepare(request(*messages, **fields))
+    problem = caught.value.problem
+    assert (problem.kind, problem.param) == (ErrorKind.INVALID_REQUEST, "messages")
+    return problem
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (HELLO,),
+        (BLANK,),
+        (Message("user", (Image("image/png", "AAAA"),)),),
+        (HELLO, SAID, HELLO),
+        (SAID, HELLO),
+        (HELLO, SAID, LATER_SYSTEM),
+        (LATER_SYSTEM,),
+        (HELLO, assistant(call("a")), results("a")),
+        (HELLO, assistant(Text("So:"), call("a"), call("b")), results("b"), results("a")),
+        (HELLO, assistant(call("a"), call("b")), results("a", "b"), HELLO),
+        (HELLO, assistant(call("a")), LATER_SYSTEM, results("a")),
+        (HELLO, assistant(call("a")), results("a"), SAID, HELLO),
+        (HELLO, assistant(), HELLO),
+    ],
+)
+def test_what_can_be_answered_stays_as_it_is(messages: tuple[Message, ...]) -> None:
+    asked = request(*messages)
+    assert prepare(asked) == (asked, None)
+
+
+def test_a_system_prompt_alone_can_be_answered() -> None:
+    assert prepared(system=("Tell a story.",)) == ()
+    assert prepared(EMPTY, system=("Tell a story.",)) == (EMPTY,)
+
+
+@pytest.mark.parametrize(
+    ("messages", "joined"),
+    [
+        ((SAID, SAID), (assistant(Text("Hi."), Text("Hi.")),)),
+        # Codex 0.94 sends its calls, then its text, then the results.
+        ((assistant(call("a")), SAID, results("a")), (assistant(call("a"), Text("Hi.")), results("a"))),
+        (
+            (assistant(Thinking("Hm.")), assistant(call("a")), assistant(call("b")), results("a", "b")),
+            (assistant(Thinking("Hm."), call("a"), call("b")), results("a", "b")),
+        ),
+        ((SAID, assistant(), SAID), (assistant(Text("Hi."), Text("Hi.")),)),
+        ((SAID, HELLO, SAID), (SAID, HELLO, SAID)),
+        ((SAID, LATER_SYSTEM, SAID), (SAID, LATER_SYSTEM, SAID)),
+        ((HELLO, HELLO), (HELLO, HELLO)),
+    ],
+)
+def test_neighbouring_assistant_messages_are_one_turn(
+    messages: tuple[Message, ...], joined: tuple[Message, ...]
+) -> None:
+    assert prepared(*messages, HELLO) == (*joined, HELLO)
+
+
+@pytest.mark.parametrize("last", [SAID, assistant(), assistant(Thinking("Hm."))])
+def test_a_history_that_ends_with_an_assistant_message_is_refused_with_the_reason(last: Message) -> None:
+    message = refusal(HELLO, last).message
+    assert "ends with an assistant message" in message
+    assert "prefill" in message
+    assert "user message" in message
+
+
+@pytest.mark.parametrize(
+    ("messages", "unanswered"),
+    [
+        ((assistant(call("a")),), ["a"]),
+        ((assistant(call("a")), HELLO), ["a"]),
+        ((assistant(call("a"), call("b")), results("b")), ["a"]),
+        ((assistant(call("a"), call("b"), call("c")), results("x"), HELLO), ["a", "b", "c"]),
+        ((assistant(call("a")), SAID), ["a"]),
+        ((assistant(call("a")), results("a"), assistant(call("b")), results("a")), ["b"]),
+        ((results("a"), assistant(call("a")), HELLO), ["a"]),
+    ],
+)
+def test_an_unanswered_call_is_refused_and_named(messages: tuple[Message, ...], unanswered: list[str]) -> None:
+    message = refusal(HELLO, *messages).message
+    assert "have no result" in message
+    assert [id_ for id_ in "abc" if f"run ({id_})" in message] == unanswered
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (assistant(call("a")), HELLO, SAID, HELLO),
+        (assistant(call("a"), call("b")), results("a"), SAID, HELLO),
+    ],
+)
+def test_an_unanswered_call_in_the_middle_never_reaches_the_backend_as_it_is(messages: tuple[Message, ...]) -> None:
+    """The backend rejects such a history: it is refused, or repaired so that each call has its result."""
+    try:
+        sound = prepared(HELLO, *messages)
+    except ProxyError as error:
+        assert "have no result" in error.problem.message
+        return
+    for i, message in enumerate(sound):
+        following = sound[i + 1].content if i + 1 < len(sound) else ()
+        answered = {part.call_id for part in following if isinstance(part, ToolResult)}
+        assert {part.id for part in message.content if isinstance(part, ToolCall)} <= answered
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (EMPTY,),
+        (EMPTY, EMPTY),
+        (EMPTY_SYSTEM,),
+        (Message("system", ()),),
+        (HELLO, SAID, EMPTY),
+        (HELLO, SAID, EMPTY_SYSTEM),
+        (),
+    ],
+)
+def test_an_empty_end_is_refused(messages: tuple[Message, ...]) -> None:
+    assert "nothing to answer" in refusal(*messages).message
+
+
+def test_a_system_prompt_is_no_end_after_an_answer() -> None:
+    assert "nothing to answer" in refusal(HELLO, SAID, EMPTY, system=("Tell a story.",)).message
+    assert "nothing to answer" in refusal(EMPTY, system=("",)).message

@@ -1,0 +1,111 @@
+"""Usage that the backend leaves out is estimated by length; what it told stays."""
+
+import pytest
+
+from augment_open_proxy.core.conversation import ChatRequest, Message, Text, Thinking, ToolCall
+from augment_open_proxy.core.errors import ErrorKind, Problem
+from augment_open_proxy.core.events import (
+    Block,
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    Cancelled,
+    Event,
+    Failure,
+    Finish,
+    Opening,
+    Usage,
+)
+from augment_open_proxy.policies.usage import UsageEstimate, prepare
+
+OPENING = Opening("id", 1, "m", input_estimate=50)
+FORTY = "x" * 40
+TEN = 10
+"""The tokens in 40 characters, as they are estimated."""
+
+
+def block(index: int, start: Block, *texts: str) -> list[Event]:
+    return [BlockStart(index, start), *(BlockDelta(index, text) for text in texts), BlockStop(index)]
+
+
+ANSWER = block(0, Text(""), FORTY)
+
+
+def usage(events: list[Event], told: Usage, size: int = 1) -> Usage:
+    feed = UsageEstimate()
+    run = [OPENING, *events, Finish("stop", 1, told)]
+    out = [event for start in range(0, len(run), size) for event in feed.feed(run[start : start + size])]
+    assert out[:-1] == run[:-1]
+    end = out[-1]
+    assert isinstance(end, Finish)
+    assert (end.reason, end.raw_reason) == ("stop", 1)
+    return end.usage
+
+
+def test_the_request_stays_the_same() -> None:
+    request = ChatRequest("m", (Message("user", (Text("Hello."),)),))
+    same, feed = prepare(request)
+    assert same is request
+    assert isinstance(feed, UsageEstimate)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (Usage(), Usage(50, TEN, reasoning=0)),
+        (Usage(input=7), Usage(7, TEN, reasoning=0)),
+        (Usage(output=3), Usage(50, 3, reasoning=0)),
+        (Usage(7, 3, 100, 20), Usage(7, 3, 100, 20, 0)),
+        (Usage(0, 3, cache_read=100), Usage(0, 3, 100, reasoning=0)),  # all of the prompt came from the cache
+    ],
+)
+def test_what_is_left_out_is_estimated_and_what_was_told_stays(told: Usage, expected: Usage) -> None:
+    assert usage(ANSWER, told) == expected
+
+
+@pytest.mark.parametrize("told", [Usage(0, 0), Usage(0, 0, 0, 0)])
+def test_a_zero_that_cannot_be_is_estimated_too(told: Usage) -> None:
+    """A prompt without tokens, or text without tokens, breaks the clients' meters like a missing count."""
+    completed = usage(ANSWER, told)
+    assert (completed.prompt, completed.output) == (50, TEN)
+
+
+def test_an_estimate_of_the_prompt_does_not_count_cached_tokens_twice() -> None:
+    assert usage(ANSWER, Usage(output=3, cache_read=30)).prompt == 50
+    assert usage(ANSWER, Usage(output=3, cache_read=3000)).prompt == 3000
+
+
+@pytest.mark.parametrize(
+    ("events", "output", "reasoning"),
+    [
+        ([], 1, 0),
+        (block(0, Text(""), "a"), 1, 0),
+        (block(0, Text(""), "aaaa", "a"), 2, 0),
+        (block(0, ToolCall("a", "f", ""), FORTY), TEN, 0),
+        (block(0, Thinking(""), FORTY), TEN, TEN),
+        ([*block(0, Thinking(""), FORTY), *block(1, Text(""), FORTY)], 2 * TEN, TEN),
+        ([*block(0, Thinking(""), FORTY), *ANSWER, *block(2, Thinking(""), FORTY)], 3 * TEN, 2 * TEN),
+    ],
+)
+def test_output_is_all_that_was_given_and_reasoning_what_was_thinking(
+    events: list[Event], output: int, reasoning: int
+) -> None:
+    completed = usage(events, Usage())
+    assert (completed.output, completed.reasoning) == (output, reasoning)
+
+
+def test_reasoning_is_never_more_than_the_output() -> None:
+    assert usage(block(0, Thinking(""), FORTY), Usage(7, 3)).reasoning == 3
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_batches_do_not_matter(size: int) -> None:
+    events = [*block(0, Thinking(""), FORTY, FORTY), *block(1, Text(""), FORTY)]
+    assert usage(events, Usage(), size) == Usage(50, 3 * TEN, reasoning=2 * TEN)
+
+
+@pytest.mark.parametrize("end", [Failure(Problem(ErrorKind.BACKEND, "It broke.")), Cancelled()])
+def test_an_end_without_usage_passes(end: Event) -> None:
+    feed = UsageEstimate()
+    assert feed.feed([OPENING, *ANSWER]) == [OPENING, *ANSWER]
+    assert feed.feed([end]) == [end]
