@@ -6,6 +6,7 @@ address, with a certificate of its own. Nothing here leaves the machine.
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import socket
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import pytest
 
@@ -31,6 +32,7 @@ NAME = "pictures.test"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 SMALL = Bounds(size=1000, seconds=5)
 
+P = ParamSpec("P")
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -59,12 +61,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return crt, key
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(20):
-            await main
+def in_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Runs the test in an event loop of its own, within 20 s."""
 
-    asyncio.run(bounded())
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 20))
+
+    return run
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - the condition is another's
+        await asyncio.sleep(0.005)
 
 
 class Canary:
@@ -123,8 +132,7 @@ class Site:
         self.port = server.sockets[0].getsockname()[1]
         async with server:
             yield self
-            while self.open:
-                await asyncio.sleep(0.005)
+            await until(lambda: self.open == 0)
 
     def url(self, path: str, host: str = NAME) -> str:
         return f"https://{host}:{self.port}{path}"
@@ -243,7 +251,7 @@ def test_a_public_address_is_public(address: str) -> None:
 
 
 NOT_PUBLIC = [
-    *("0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254"),
+    *("0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254"),  # noqa: S104
     *("169.254.169.254", "169.254.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "168.63.129.16"),
     *("192.0.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "198.18.0.1", "198.19.255.255", "198.51.100.1"),
     *("203.0.113.1", "224.0.0.1", "233.252.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"),
@@ -263,95 +271,60 @@ def test_any_other_address_is_not(address: str) -> None:
 
 # The canary
 
+WRITTEN = r"""
+https://127.0.0.1:PORT/ https://127.1:PORT/ https://127.0.1:PORT/ https://2130706433:PORT/ https://0x7f.1:PORT/
+https://0x7f000001:PORT/ https://0X7F.0.0.1:PORT/ https://0177.0.0.1:PORT/ https://017700000001:PORT/
+https://127.0.0.1.:PORT/ https://127.0.0.1..:PORT/ https://127.1.:PORT/ https://0x7f.1.:PORT/ https://0:PORT/
+https://0.0.0.0:PORT/ https://0x0:PORT/ https://①②⑦.⓪.⓪.①:PORT/ https://127。0。0。1:PORT/
+https://127%2e0%2e0%2e1:PORT/ https://%31%32%37.0.0.1:PORT/ https://127.0.0.1%00:PORT/
+https://[::1]:PORT/ https://[0:0:0:0:0:0:0:1]:PORT/ https://[::]:PORT/ https://[::ffff:127.0.0.1]:PORT/
+https://[::FFFF:7f00:1]:PORT/ https://[::127.0.0.1]:PORT/ https://[64:ff9b::127.0.0.1]:PORT/
+https://[2002:7f00:1::]:PORT/ https://[::1%25lo]:PORT/ https://[::1%lo]:PORT/ https://[fe80::1%25lo]:PORT/
+https://[127.0.0.1]:PORT/ https://[v1.127]:PORT/ https://localhost:PORT/ https://LOCALHOST.:PORT/ https://ⓛocalhost:PORT/
+https://canary.test:PORT/ https://127.0.0.1.nip.test:PORT/ https://例え.test:PORT/ HTTPS://127.0.0.1:PORT/
+https:127.0.0.1:PORT/ https:/127.0.0.1:PORT/ https:///127.0.0.1:PORT/ //127.0.0.1:PORT/ 127.0.0.1:PORT
+https://93.184.216.34@127.0.0.1:PORT/ https://user:secret@127.0.0.1:PORT/ https://:p@127.0.0.1:PORT/
+https://@127.0.0.1:PORT/ https://127.0.0.1:PORT\@pictures.test/ https://pictures.test\@127.0.0.1:PORT
+https://127.0.0.1:PORT#@pictures.test/ https://127.0.0.1:PORT?@pictures.test/
+http://127.0.0.1:PORT/ http://canary.test:PORT/ ftp://127.0.0.1:PORT/ gopher://127.0.0.1:PORT/ ws://127.0.0.1:PORT/
+file:///etc/passwd file://127.0.0.1:PORT/ data:image/png;base64,aGk= https:// https://:PORT/ https://[::1
+https://127.0.0.1:x/ https://127.0.0.1:99999/ https://127.0.0.1:0/ https://x..y:PORT/
+"""
 SPELLINGS = [
-    *("https://127.0.0.1:{port}/", "https://127.1:{port}/", "https://127.0.1:{port}/", "https://2130706433:{port}/"),
-    *("https://0x7f.1:{port}/", "https://0x7f000001:{port}/", "https://0X7F.0.0.1:{port}/"),
-    *("https://0177.0.0.1:{port}/", "https://017700000001:{port}/", "https://127.0.0.1.:{port}/"),
-    *("https://127.0.0.1..:{port}/", "https://127.1.:{port}/", "https://0x7f.1.:{port}/"),
-    *("https://0:{port}/", "https://0.0.0.0:{port}/", "https://0x0:{port}/"),
-    *("https://１２７.0.0.1:{port}/", "https://①②⑦.⓪.⓪.①:{port}/", "https://127。0。0。1:{port}/"),
-    *("https://127%2e0%2e0%2e1:{port}/", "https://%31%32%37.0.0.1:{port}/", "https://127.0.0.1%00:{port}/"),
-    *("https://[::1]:{port}/", "https://[0:0:0:0:0:0:0:1]:{port}/", "https://[::]:{port}/"),
-    *("https://[::ffff:127.0.0.1]:{port}/", "https://[::ffff:7f00:1]:{port}/", "https://[::127.0.0.1]:{port}/"),
-    *("https://[64:ff9b::127.0.0.1]:{port}/", "https://[2002:7f00:1::]:{port}/"),
-    *("https://[::1%25lo]:{port}/", "https://[::1%lo]:{port}/", "https://[fe80::1%25lo]:{port}/"),
-    *("https://[127.0.0.1]:{port}/", "https://[v1.127]:{port}/"),
-    *("https://localhost:{port}/", "https://LOCALHOST.:{port}/", "https://ⓛocalhost:{port}/"),
-    *("https://canary.test:{port}/", "https://127.0.0.1.nip.test:{port}/", "https://例え.test:{port}/"),
-    *(
-        "HTTPS://127.0.0.1:{port}/",
-        " https://127.0.0.1:{port}/",
-        "https://127.0.0.1:{port}",
-        "ht\ntps://127.0.0.1:{port}",
-    ),
-    *("https:127.0.0.1:{port}/", "https:/127.0.0.1:{port}/", "https:///127.0.0.1:{port}/", "//127.0.0.1:{port}/"),
-    *(
-        "https://93.184.216.34@127.0.0.1:{port}/",
-        "https://user:secret@127.0.0.1:{port}/",
-        "https://:p@127.0.0.1:{port}/",
-    ),
-    *(
-        "https://@127.0.0.1:{port}/",
-        "https://127.0.0.1:{port}\\@pictures.test/",
-        "https://pictures.test\\@127.0.0.1:{port}",
-    ),
-    *("https://127.0.0.1:{port}#@pictures.test/", "https://127.0.0.1:{port}?@pictures.test/"),
-    *(
-        "http://127.0.0.1:{port}/",
-        "http://canary.test:{port}/",
-        "ftp://127.0.0.1:{port}/",
-        "gopher://127.0.0.1:{port}/",
-    ),
-    *("file:///etc/passwd", "file://127.0.0.1:{port}/", "data:image/png;base64,aGk=", "ws://127.0.0.1:{port}/"),
-    *(
-        "",
-        "127.0.0.1:{port}",
-        "https://",
-        "https://:{port}/",
-        "https://[::1",
-        "https://a b:{port}/",
-        "https://127.0.0.1:x/",
-    ),
-    *("https://127.0.0.1:99999/", "https://127.0.0.1:0/", "https://127.0.0.1 :{port}/", "https://x..y:{port}/"),
-    "https://127.0.0.1:{port}/" + "a" * 9000,
-    "https://" + "a" * 300 + ":{port}/",
-    "https://\udcff:{port}/",
+    *WRITTEN.split(),
+    *("", " https://127.0.0.1:PORT/", "ht\ntps://127.0.0.1:PORT", "https://127.0.0.1 :PORT/", "https://a b:PORT/"),
+    *("https://\uff11\uff12\uff17.0.0.1:PORT/", "https://\udcff:PORT/"),
+    *("https://127.0.0.1:PORT/" + "a" * 9000, "https://" + "a" * 300 + ":PORT/"),
 ]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_spelling_reaches_a_private_address(spelling: str) -> None:
-    async def main() -> None:
-        async with Canary().listening() as canary, fetching(everything_is_the_canary) as fetcher:
-            await refusal(fetcher, spelling.replace("{port}", str(canary.port)))
-        assert canary.count == 0
-
-    run(main())
+@in_a_loop
+async def test_no_spelling_reaches_a_private_address(spelling: str) -> None:
+    async with Canary().listening() as canary, fetching(everything_is_the_canary) as fetcher:
+        await refusal(fetcher, spelling.replace("PORT", str(canary.port)))
+    assert canary.count == 0
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.1", "0x7f.1", "2130706433", "ip6-localhost", "[::1]", "127.0.0.1"])
-def test_the_system_s_resolver_leads_to_no_private_address_either(host: str) -> None:
-    async def main() -> None:
-        fetcher = Fetcher()
-        async with Canary().listening() as canary:
-            await refusal(fetcher, f"https://{host}:{canary.port}/")
-            await fetcher.close()
-        assert canary.count == 0
-
-    run(main())
+@in_a_loop
+async def test_the_system_s_resolver_leads_to_no_private_address_either(host: str) -> None:
+    fetcher = Fetcher()
+    async with Canary().listening() as canary:
+        await refusal(fetcher, f"https://{host}:{canary.port}/")
+        await fetcher.close()
+    assert canary.count == 0
 
 
 @pytest.mark.parametrize("host", ["canary.test", "127.0.0.1", "[::ffff:127.0.0.1]"])
-def test_the_canary_would_tell(host: str) -> None:
-    async def main() -> None:
-        async with (
-            Canary().listening() as canary,
-            fetching(everything_is_the_canary, allowed=lambda address: True) as fetcher,
-        ):
-            assert "cannot be reached" in await refusal(fetcher, f"https://{host}:{canary.port}/")
-        assert canary.count == 1
-
-    run(main())
+@in_a_loop
+async def test_the_canary_would_tell(host: str) -> None:
+    async with (
+        Canary().listening() as canary,
+        fetching(everything_is_the_canary, allowed=lambda address: True) as fetcher,
+    ):
+        assert "cannot be reached" in await refusal(fetcher, f"https://{host}:{canary.port}/")
+    assert canary.count == 1
 
 
 @pytest.mark.parametrize(
@@ -359,58 +332,50 @@ def test_the_canary_would_tell(host: str) -> None:
     [*([address] for address in NOT_PUBLIC), ["8.8.8.8", CANARY], [CANARY, "8.8.8.8"], ["2606:4700::1111", "::1"], []],
     ids=" ".join,
 )
-def test_no_answer_of_the_resolver_leads_to_a_private_address(answer: list[str]) -> None:
-    async def main() -> None:
-        async with Canary().listening() as canary, fetching(Names(host_test=[answer])) as fetcher:
-            message = await refusal(fetcher, f"https://host.test:{canary.port}/")
-            assert "host.test is not at public addresses only" in message
-        assert canary.count == 0
-
-    run(main())
+@in_a_loop
+async def test_no_answer_of_the_resolver_leads_to_a_private_address(answer: list[str]) -> None:
+    async with Canary().listening() as canary, fetching(Names(host_test=[answer])) as fetcher:
+        message = await refusal(fetcher, f"https://host.test:{canary.port}/")
+        assert "host.test is not at public addresses only" in message
+    assert canary.count == 0
 
 
 @pytest.mark.parametrize("answer", [["nonsense"], ["127.1"], [""]])
-def test_an_answer_that_is_no_address_is_none(answer: list[str]) -> None:
-    async def main() -> None:
-        async with fetching(Names(host_test=[answer])) as fetcher:
-            assert "the host host.test is not known" in await refusal(fetcher, "https://host.test/")
-
-    run(main())
+@in_a_loop
+async def test_an_answer_that_is_no_address_is_none(answer: list[str]) -> None:
+    async with fetching(Names(host_test=[answer])) as fetcher:
+        assert "the host host.test is not known" in await refusal(fetcher, "https://host.test/")
 
 
-def test_a_name_that_is_rebound_reaches_nothing_new(certificate: tuple[Path, Path]) -> None:
+@in_a_loop
+async def test_a_name_that_is_rebound_reaches_nothing_new(certificate: tuple[Path, Path]) -> None:
     """First the site's address, then the canary's: one look-up for each request, and none of them remembered."""
 
-    async def main() -> None:
-        resolve = names(rebind_pictures_test=[[SITE], [CANARY]])
-        async with (
-            Canary().listening() as canary,
-            Site(certificate).listening() as site,
-            fetching(resolve, site) as fetcher,
-        ):
-            site.replies["/a"] = says()
-            url = site.url("/a", "rebind.pictures.test")
-            assert (await fetcher.fetch(url, PARAM)).data == PNG
-            assert resolve.asked == ["rebind.pictures.test"]
-            assert "not at public addresses" in await refusal(fetcher, url)
-            assert "not at public addresses" in await refusal(fetcher, url.replace(str(site.port), str(canary.port)))
-        assert canary.count == 0
-        assert len(site.heads) == 1
-
-    run(main())
+    resolve = names(rebind_pictures_test=[[SITE], [CANARY]])
+    async with (
+        Canary().listening() as canary,
+        Site(certificate).listening() as site,
+        fetching(resolve, site) as fetcher,
+    ):
+        site.replies["/a"] = says()
+        url = site.url("/a", "rebind.pictures.test")
+        assert (await fetcher.fetch(url, PARAM)).data == PNG
+        assert resolve.asked == ["rebind.pictures.test"]
+        assert "not at public addresses" in await refusal(fetcher, url)
+        assert "not at public addresses" in await refusal(fetcher, url.replace(str(site.port), str(canary.port)))
+    assert canary.count == 0
+    assert len(site.heads) == 1
 
 
-def test_the_socket_itself_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_a_loop
+async def test_the_socket_itself_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """aiohttp asks no resolver about an address: were it overlooked before, no socket would be made for it."""
     monkeypatch.setattr(fetch, "_literal", lambda host: None)
 
-    async def main() -> None:
-        async with Canary().listening() as canary, fetching(everything_is_the_canary) as fetcher:
-            for host in ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "127.1"):
-                await refusal(fetcher, f"https://{host}:{canary.port}/")
-        assert canary.count == 0
-
-    run(main())
+    async with Canary().listening() as canary, fetching(everything_is_the_canary) as fetcher:
+        for host in ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "127.1"):
+            await refusal(fetcher, f"https://{host}:{canary.port}/")
+    assert canary.count == 0
 
 
 @pytest.mark.parametrize(
@@ -424,88 +389,100 @@ def test_the_socket_itself_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
-def test_no_redirect_leads_to_a_private_address(certificate: tuple[Path, Path], location: str, status: str) -> None:
-    async def main() -> None:
-        resolve = names(canary_test=[[CANARY]], mixed_test=[[SITE, CANARY]])
-        async with (
-            Canary().listening() as canary,
-            Site(certificate).listening() as site,
-            fetching(resolve, site) as fetcher,
-        ):
-            target = location.replace("{port}", str(canary.port)).encode("utf-8", "surrogateescape").decode("latin-1")
-            site.replies["/a"] = goes_to(target, status)
-            await refusal(fetcher, site.url("/a"))
-        assert canary.count == 0
-        assert len(site.heads) == 1
-
-    run(main())
+@in_a_loop
+async def test_no_redirect_leads_to_a_private_address(
+    certificate: tuple[Path, Path], location: str, status: str
+) -> None:
+    resolve = names(canary_test=[[CANARY]], mixed_test=[[SITE, CANARY]])
+    async with (
+        Canary().listening() as canary,
+        Site(certificate).listening() as site,
+        fetching(resolve, site) as fetcher,
+    ):
+        target = location.replace("{port}", str(canary.port)).encode("utf-8", "surrogateescape").decode("latin-1")
+        site.replies["/a"] = goes_to(target, status)
+        await refusal(fetcher, site.url("/a"))
+    assert canary.count == 0
+    assert len(site.heads) == 1
 
 
 # What is fetched
 
 
-def test_a_file_is_fetched_and_nothing_of_ours_goes_along(
+@in_a_loop
+async def test_a_file_is_fetched_and_nothing_of_ours_goes_along(
     certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".netrc").write_text(f"machine {NAME} login me password secret\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
 
-    async def main() -> None:
-        resolve = names()
-        async with Site(certificate).listening() as site, fetching(resolve, site) as fetcher:
-            site.replies["/a?b=%2F"] = says(media_type="Image/PNG; x=y", Set_Cookie="a=b; Secure")
-            for _ in range(2):
-                assert await fetcher.fetch(site.url("/a?b=%2F#here"), PARAM) == Fetched("image/png", PNG)
-            assert site.heads[0] == site.heads[1]
-            lines = site.heads[0].split("\r\n")
-            assert lines[0] == "GET /a?b=%2F HTTP/1.1"
-            assert sorted(line for line in lines[1:] if line) == [
-                "Accept-Encoding: identity",
-                "Accept: */*",
-                "Connection: close",
-                f"Host: {NAME}:{site.port}",
-                f"User-Agent: augment-open-proxy/{__version__}",
-            ]
-            assert resolve.asked == [NAME, NAME]
+    resolve = names()
+    async with Site(certificate).listening() as site, fetching(resolve, site) as fetcher:
+        site.replies["/a?b=%2F"] = says(media_type="Image/PNG; x=y", Set_Cookie="a=b; Secure")
+        for _ in range(2):
+            assert await fetcher.fetch(site.url("/a?b=%2F#here"), PARAM) == Fetched("image/png", PNG)
+        assert site.heads[0] == site.heads[1]
+        lines = site.heads[0].split("\r\n")
+        assert lines[0] == "GET /a?b=%2F HTTP/1.1"
+        assert sorted(line for line in lines[1:] if line) == [
+            "Accept-Encoding: identity",
+            "Accept: */*",
+            "Connection: close",
+            f"Host: {NAME}:{site.port}",
+            f"User-Agent: augment-open-proxy/{__version__}",
+        ]
+        assert resolve.asked == [NAME, NAME]
 
-    run(main())
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/a%2Fb/%7e?x=%2F%3d&y=a+b&z=%zz", "/a%2Fb/%7e?x=%2F%3d&y=a+b&z=%zz"),
+        ("/ä b?ö=\r\n", "/%C3%A4%20b?%C3%B6="),
+        ("?x", "/?x"),
+        ("", "/"),
+    ],
+)
+@in_a_loop
+async def test_a_url_goes_out_as_it_is_written(certificate: tuple[Path, Path], path: str, sent: str) -> None:
+    """A signature may cover its very spelling; only what no request can hold is quoted."""
+
+    async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
+        site.replies |= {"/start": goes_to(site.url(path).encode().decode("latin-1")), sent: says()}
+        assert (await fetcher.fetch(site.url(path), PARAM)).data == PNG
+        if "\n" not in path:
+            assert (await fetcher.fetch(site.url("/start"), PARAM)).data == PNG
 
 
 @pytest.mark.parametrize("host", [SITE, f"{NAME}.", NAME.upper()])
-def test_other_ways_to_name_an_allowed_host(certificate: tuple[Path, Path], host: str) -> None:
-    async def main() -> None:
-        resolve = names(pictures_test_=[[SITE]])
-        async with Site(certificate).listening() as site, fetching(resolve, site) as fetcher:
-            site.replies["/a"] = says()
-            assert (await fetcher.fetch(site.url("/a", host), PARAM)).data == PNG
-
-    run(main())
+@in_a_loop
+async def test_other_ways_to_name_an_allowed_host(certificate: tuple[Path, Path], host: str) -> None:
+    resolve = names(pictures_test_=[[SITE]])
+    async with Site(certificate).listening() as site, fetching(resolve, site) as fetcher:
+        site.replies["/a"] = says()
+        assert (await fetcher.fetch(site.url("/a", host), PARAM)).data == PNG
 
 
-def test_redirects_within_the_limit_are_followed_each_looked_up_anew(certificate: tuple[Path, Path]) -> None:
-    async def main() -> None:
-        resolve = names()
-        async with Site(certificate).listening() as site, fetching(resolve, site) as fetcher:
-            site.replies["/a"] = goes_to("/b", "301 Moved")
-            site.replies["/b"] = goes_to(site.url("/c", "cdn.pictures.test"), "307 Temporary")
-            site.replies["/c"] = goes_to("d?e#f", "308 Permanent")
-            site.replies["/d?e"] = says()
-            assert (await fetcher.fetch(site.url("/a"), PARAM)).data == PNG
-            assert resolve.asked == [NAME, NAME, "cdn.pictures.test", "cdn.pictures.test"]
-            assert not any("referer" in head.lower() for head in site.heads)
-
-    run(main())
+@in_a_loop
+async def test_redirects_within_the_limit_are_followed_each_looked_up_anew(certificate: tuple[Path, Path]) -> None:
+    resolve = names()
+    async with Site(certificate).listening() as site, fetching(resolve, site) as fetcher:
+        site.replies["/a"] = goes_to("/b", "301 Moved")
+        site.replies["/b"] = goes_to(site.url("/c", "cdn.pictures.test"), "307 Temporary")
+        site.replies["/c"] = goes_to("d?e#f", "308 Permanent")
+        site.replies["/d?e"] = says()
+        assert (await fetcher.fetch(site.url("/a"), PARAM)).data == PNG
+        assert resolve.asked == [NAME, NAME, "cdn.pictures.test", "cdn.pictures.test"]
+        assert not any("referer" in head.lower() for head in site.heads)
 
 
-def test_a_fourth_redirect_is_not_followed(certificate: tuple[Path, Path]) -> None:
-    async def main() -> None:
-        async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
-            site.replies["/a"] = goes_to("/a")
-            assert "redirects more than 3 times" in await refusal(fetcher, site.url("/a"))
-            assert len(site.heads) == 4
-
-    run(main())
+@in_a_loop
+async def test_a_fourth_redirect_is_not_followed(certificate: tuple[Path, Path]) -> None:
+    async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
+        site.replies["/a"] = goes_to("/a")
+        assert "redirects more than 3 times" in await refusal(fetcher, site.url("/a"))
+        assert len(site.heads) == 4
 
 
 def test_it_works_in_the_event_loop_of_the_server(certificate: tuple[Path, Path]) -> None:
@@ -548,6 +525,7 @@ def test_it_works_in_the_event_loop_of_the_server(certificate: tuple[Path, Path]
         (says(zlib.compress(bytes(10_000_000), wbits=31), Content_Encoding="gzip"), "it is larger than"),
         (says(zlib.compress(bytes(1001)), Content_Encoding=" Deflate"), "it is larger than"),
         (says(zlib.compress(PNG, wbits=31)[:-9], Content_Encoding="gzip"), "it ends early"),
+        (says(zlib.compress(b"", 0, 31)[:10] + b"\0\0\0\xff\xff" * 201, Content_Encoding="gzip"), "it is larger than"),
         (says(PNG, Content_Encoding="gzip"), "it cannot be unpacked"),
         (says(PNG, Content_Encoding="br"), "it is encoded as 'br'"),
         (says(PNG, Content_Encoding="gzip, gzip"), "it is encoded as 'gzip, gzip'"),
@@ -559,14 +537,14 @@ def test_it_works_in_the_event_loop_of_the_server(certificate: tuple[Path, Path]
         (drips, "it took more than 0.5 s"),
     ],
 )
-def test_a_bad_answer_is_refused_with_its_reason(certificate: tuple[Path, Path], reply: Reply, says_so: str) -> None:
-    async def main() -> None:
-        bounds = Bounds(size=1000, seconds=0.5 if says_so.startswith("it took") else 5)
-        async with Site(certificate).listening() as site, fetching(names(), site, bounds) as fetcher:
-            site.replies["/a"] = reply
-            assert says_so in await refusal(fetcher, site.url("/a"))
-
-    run(main())
+@in_a_loop
+async def test_a_bad_answer_is_refused_with_its_reason(
+    certificate: tuple[Path, Path], reply: Reply, says_so: str
+) -> None:
+    bounds = Bounds(size=1000, seconds=0.5 if says_so.startswith("it took") else 5)
+    async with Site(certificate).listening() as site, fetching(names(), site, bounds) as fetcher:
+        site.replies["/a"] = reply
+        assert says_so in await refusal(fetcher, site.url("/a"))
 
 
 @pytest.mark.parametrize(
@@ -576,160 +554,138 @@ def test_a_bad_answer_is_refused_with_its_reason(certificate: tuple[Path, Path],
         says(b"x" * 1000, length=None),
         says(zlib.compress(b"x" * 1000, wbits=31), Content_Encoding="gzip"),
         says(zlib.compress(b"x" * 1000), Content_Encoding="deflate"),
+        says(zlib.compress(b"x" * 1000) + b"left over", Content_Encoding="deflate"),
+        says(b"x" * 1000, media_type=" ;nonsense\\/ \xff"),
         says(b"3e8\r\n" + b"x" * 1000 + b"\r\n0\r\n\r\n", length=None, Transfer_Encoding="chunked"),
     ],
 )
-def test_a_file_as_large_as_the_limit_is_fetched(certificate: tuple[Path, Path], reply: Reply) -> None:
-    async def main() -> None:
-        async with Site(certificate).listening() as site, fetching(names(), site, SMALL) as fetcher:
-            site.replies["/a"] = reply
-            assert (await fetcher.fetch(site.url("/a"), PARAM)).data == b"x" * 1000
-
-    run(main())
+@in_a_loop
+async def test_a_file_as_large_as_the_limit_is_fetched(certificate: tuple[Path, Path], reply: Reply) -> None:
+    async with Site(certificate).listening() as site, fetching(names(), site, SMALL) as fetcher:
+        site.replies["/a"] = reply
+        assert (await fetcher.fetch(site.url("/a"), PARAM)).data == b"x" * 1000
 
 
-def test_the_time_is_for_everything_together(certificate: tuple[Path, Path]) -> None:
-    async def main() -> None:
-        async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await asyncio.sleep(0.2)
-            await goes_to("/a")(_, writer)
+@in_a_loop
+async def test_the_time_is_for_everything_together(certificate: tuple[Path, Path]) -> None:
+    async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2)
+        await goes_to("/a")(_, writer)
 
-        async def never(host: str, port: int) -> list[str]:
-            await asyncio.sleep(60)
-            return [SITE]
+    async def never(host: str, port: int) -> list[str]:
+        await asyncio.sleep(60)
+        return [SITE]
 
-        bounds = Bounds(seconds=0.5)
-        async with Site(certificate).listening() as site:
-            site.replies["/a"] = slow
-            async with fetching(names(), site, bounds) as fetcher:
-                assert "took more than 0.5 s" in await refusal(fetcher, site.url("/a"))
-            async with fetching(never, site, bounds) as fetcher:
-                assert "took more than 0.5 s" in await refusal(fetcher, site.url("/a"))
-
-    run(main())
+    bounds = Bounds(seconds=0.5)
+    async with Site(certificate).listening() as site:
+        site.replies["/a"] = slow
+        async with fetching(names(), site, bounds) as fetcher:
+            assert "took more than 0.5 s" in await refusal(fetcher, site.url("/a"))
+        async with fetching(never, site, bounds) as fetcher:
+            assert "took more than 0.5 s" in await refusal(fetcher, site.url("/a"))
 
 
-def test_a_cancelled_fetch_ends_at_once(certificate: tuple[Path, Path]) -> None:
-    async def main() -> None:
-        async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
-            site.replies["/a"] = silent
-            task = asyncio.create_task(fetcher.fetch(site.url("/a"), PARAM))
-            while not site.heads:
-                await asyncio.sleep(0.005)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            while site.open:
-                await asyncio.sleep(0.005)
-
-    run(main())
+@in_a_loop
+async def test_a_cancelled_fetch_ends_at_once(certificate: tuple[Path, Path]) -> None:
+    async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
+        site.replies["/a"] = silent
+        task = asyncio.create_task(fetcher.fetch(site.url("/a"), PARAM))
+        await until(lambda: len(site.heads) == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: site.open == 0)
 
 
-def test_the_host_s_certificate_is_verified(certificate: tuple[Path, Path]) -> None:
-    async def main() -> None:
-        resolve = names(other_test=[[SITE]])
-        async with Site(certificate).listening() as site:
-            async with fetching(resolve, site) as fetcher:
-                assert "the certificate of other.test" in await refusal(fetcher, site.url("/a", "other.test"))
-            async with fetching(resolve, allowed=only_the_site) as fetcher:
-                assert f"the certificate of {NAME} is not trusted" in await refusal(fetcher, site.url("/a"))
-            assert site.heads == []
-
-    run(main())
+@in_a_loop
+async def test_the_host_s_certificate_is_verified(certificate: tuple[Path, Path]) -> None:
+    resolve = names(other_test=[[SITE]])
+    async with Site(certificate).listening() as site:
+        async with fetching(resolve, site) as fetcher:
+            assert "the certificate of other.test" in await refusal(fetcher, site.url("/a", "other.test"))
+        async with fetching(resolve, allowed=only_the_site) as fetcher:
+            assert f"the certificate of {NAME} is not trusted" in await refusal(fetcher, site.url("/a"))
+        assert site.heads == []
 
 
-def test_a_host_that_is_down_or_unknown_is_named() -> None:
-    async def main() -> None:
-        with socket.create_server((CANARY, 0)) as listener:
-            port = listener.getsockname()[1]
-        async with fetching(Names(host_test=[[CANARY]]), allowed=lambda address: True) as fetcher:
-            assert "host.test cannot be reached (" in await refusal(fetcher, f"https://host.test:{port}/")
-            assert "the host nowhere.test is not known" in await refusal(fetcher, f"https://nowhere.test:{port}/")
-
-    run(main())
+@in_a_loop
+async def test_a_host_that_is_down_or_unknown_is_named() -> None:
+    with socket.create_server((CANARY, 0)) as listener:
+        port = listener.getsockname()[1]
+    async with fetching(Names(host_test=[[CANARY]]), allowed=lambda address: True) as fetcher:
+        assert "host.test cannot be reached (" in await refusal(fetcher, f"https://host.test:{port}/")
+        assert "the host nowhere.test is not known" in await refusal(fetcher, f"https://nowhere.test:{port}/")
 
 
-def test_a_message_repeats_no_secret_of_the_url() -> None:
-    async def main() -> None:
-        async with fetching(Names(host_test=[[CANARY]])) as fetcher:
-            for url in ("https://me:secret@host.test/", "https://host.test/secret?secret", "https://a b/secret"):
-                assert "secret" not in await refusal(fetcher, url)
-
-    run(main())
+@in_a_loop
+async def test_a_message_repeats_no_secret_of_the_url() -> None:
+    async with fetching(Names(host_test=[[CANARY]])) as fetcher:
+        for url in ("https://me:secret@host.test/", "https://host.test/secret?secret", "https://a b/secret"):
+            assert "secret" not in await refusal(fetcher, url)
 
 
-def test_fetching_can_be_turned_off() -> None:
-    async def main() -> None:
-        resolve = names()
-        fetcher = Fetcher(enabled=False, resolve=resolve)
-        assert "AOP_FETCH_URLS" in await refusal(fetcher, f"https://{NAME}/")
-        await fetcher.close()
-        assert resolve.asked == []
-
-    run(main())
+@in_a_loop
+async def test_fetching_can_be_turned_off() -> None:
+    resolve = names()
+    fetcher = Fetcher(enabled=False, resolve=resolve)
+    assert "AOP_FETCH_URLS" in await refusal(fetcher, f"https://{NAME}/")
+    await fetcher.close()
+    assert resolve.asked == []
 
 
-def test_where_a_proxy_is_set_only_what_no_proxy_names_is_fetched(
+@in_a_loop
+async def test_where_a_proxy_is_set_only_what_no_proxy_names_is_fetched(
     certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def main() -> None:
-        async with Canary().listening() as canary, Site(certificate).listening() as site:
-            monkeypatch.setenv("HTTPS_PROXY", f"http://{CANARY}:{canary.port}")
-            monkeypatch.setenv("NO_PROXY", f"localhost,{NAME}")
-            async with fetching(names(elsewhere_test=[[SITE]]), site) as fetcher:
-                site.replies["/a"] = says()
-                assert (await fetcher.fetch(site.url("/a"), PARAM)).data == PNG
-                message = await refusal(fetcher, site.url("/a", "elsewhere.test"))
-                assert "HTTPS_PROXY" in message
-                assert "NO_PROXY" in message
-        assert canary.count == 0
-
-    run(main())
+    async with Canary().listening() as canary, Site(certificate).listening() as site:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{CANARY}:{canary.port}")
+        monkeypatch.setenv("NO_PROXY", f"localhost,{NAME}")
+        async with fetching(names(elsewhere_test=[[SITE]]), site) as fetcher:
+            site.replies["/a"] = says()
+            assert (await fetcher.fetch(site.url("/a"), PARAM)).data == PNG
+            message = await refusal(fetcher, site.url("/a", "elsewhere.test"))
+            assert "HTTPS_PROXY" in message
+            assert "NO_PROXY" in message
+    assert canary.count == 0
 
 
 # Many
 
 
-def test_many_are_fetched_in_order_each_once_and_four_at_a_time(certificate: tuple[Path, Path]) -> None:
-    async def main() -> None:
-        async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
-            for number in range(9):
-                body = b"%d" % number
+@in_a_loop
+async def test_many_are_fetched_in_order_each_once_and_four_at_a_time(certificate: tuple[Path, Path]) -> None:
+    async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
+        for number in range(9):
+            body = b"%d" % number
 
-                async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes = body) -> None:
-                    await asyncio.sleep(0.05)
-                    await says(body)(reader, writer)
+            async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes = body) -> None:
+                await asyncio.sleep(0.05)
+                await says(body)(reader, writer)
 
-                site.replies[f"/{number}"] = reply
-            order = [8, 3, 3, 0, 1, 2, 4, 5, 6, 7, 8]
-            files = await fetcher.fetch_all([(site.url(f"/{number}"), PARAM) for number in order])
-            assert [int(file.data) for file in files] == order
-            assert len(site.heads) == 9
-            assert site.most_open <= 4
-            assert await fetcher.fetch_all([]) == []
-
-    run(main())
+            site.replies[f"/{number}"] = reply
+        order = [8, 3, 3, 0, 1, 2, 4, 5, 6, 7, 8]
+        files = await fetcher.fetch_all([(site.url(f"/{number}"), PARAM) for number in order])
+        assert [int(file.data) for file in files] == order
+        assert len(site.heads) == 9
+        assert site.most_open <= 4
+        assert await fetcher.fetch_all([]) == []
 
 
-def test_the_first_failure_ends_all_and_names_its_own_place(certificate: tuple[Path, Path]) -> None:
-    async def main() -> None:
-        async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
-            site.replies |= {"/a": silent, "/b": says(status="404 Not Found")}
-            with pytest.raises(ProxyError) as caught:
-                await fetcher.fetch_all([(site.url("/a"), "a"), (site.url("/b"), "b"), (site.url("/b"), "c")])
-            assert caught.value.problem.param == "b"
-
-    run(main())
+@in_a_loop
+async def test_the_first_failure_ends_all_and_names_its_own_place(certificate: tuple[Path, Path]) -> None:
+    async with Site(certificate).listening() as site, fetching(names(), site) as fetcher:
+        site.replies |= {"/a": silent, "/b": says(status="404 Not Found")}
+        with pytest.raises(ProxyError) as caught:
+            await fetcher.fetch_all([(site.url("/a"), "a"), (site.url("/b"), "b"), (site.url("/b"), "c")])
+        assert caught.value.problem.param == "b"
 
 
-def test_the_files_of_one_request_are_bounded_together(certificate: tuple[Path, Path]) -> None:
-    async def main() -> None:
-        bounds = Bounds(total=1999)
-        async with Site(certificate).listening() as site, fetching(names(), site, bounds) as fetcher:
-            site.replies |= {"/a": says(b"x" * 1000), "/b": says(b"x" * 1000)}
-            wanted = [(site.url("/a"), "a"), (site.url("/b"), "b")]
-            assert len(await fetcher.fetch_all(wanted[:1] * 9)) == 9
-            with pytest.raises(ProxyError, match="together"):
-                await fetcher.fetch_all(wanted)
-
-    run(main())
+@in_a_loop
+async def test_the_files_of_one_request_are_bounded_together(certificate: tuple[Path, Path]) -> None:
+    bounds = Bounds(total=1999)
+    async with Site(certificate).listening() as site, fetching(names(), site, bounds) as fetcher:
+        site.replies |= {"/a": says(b"x" * 1000), "/b": says(b"x" * 1000)}
+        wanted = [(site.url("/a"), "a"), (site.url("/b"), "b")]
+        assert len(await fetcher.fetch_all(wanted[:1] * 9)) == 9
+        with pytest.raises(ProxyError, match="exceed"):
+            await fetcher.fetch_all(wanted)

@@ -61,7 +61,6 @@ def refusal(*messages: Message, **fields: Any) -> Problem:
         (HELLO, assistant(call("a"), call("b")), results("a", "b"), HELLO),
         (HELLO, assistant(call("a")), LATER_SYSTEM, results("a")),
         (HELLO, assistant(call("a")), results("a"), SAID, HELLO),
-        (HELLO, assistant(), HELLO),
     ],
 )
 def test_what_can_be_answered_stays_as_it_is(messages: tuple[Message, ...]) -> None:
@@ -122,24 +121,66 @@ def test_an_unanswered_call_is_refused_and_named(messages: tuple[Message, ...], 
     assert [id_ for id_ in "abc" if f"run ({id_})" in message] == unanswered
 
 
+NOT_RUN = (Text("The tool was not run."),)
+
+
+def not_run(*ids: str) -> Message:
+    return Message("user", tuple(ToolResult(id_, NOT_RUN, is_error=True) for id_ in ids))
+
+
 @pytest.mark.parametrize(
-    "messages",
+    ("messages", "mended"),
     [
-        (assistant(call("a")), HELLO, SAID, HELLO),
-        (assistant(call("a"), call("b")), results("a"), SAID, HELLO),
+        # A call without a result gets one.
+        ((assistant(call("a")), HELLO, SAID), (assistant(call("a")), not_run("a"), HELLO, SAID)),
+        ((assistant(call("a"), call("b")), results("a"), SAID), None),
+        # A result without a call becomes text.
+        (
+            (results("x"), SAID),
+            (
+                Message(
+                    "user",
+                    (Text("Result of the tool call x, which is not in this conversation:"), Text("done")),
+                ),
+                SAID,
+            ),
+        ),
+        # A call's id that was there before becomes another, and its result's with it.
+        (
+            (assistant(call("a")), results("a"), assistant(call("a")), results("a"), SAID),
+            (assistant(call("a")), results("a"), assistant(call("a-2")), results("a-2"), SAID),
+        ),
+        (
+            (assistant(call("a"), call("a")), results("a", "a"), SAID),
+            (assistant(call("a"), call("a-2")), results("a", "a-2"), SAID),
+        ),
+        # What says nothing is left out.
+        ((HELLO, assistant(), HELLO, SAID), (HELLO, HELLO, SAID)),
+        ((HELLO, assistant(Text("")), HELLO, SAID), (HELLO, HELLO, SAID)),
+        ((assistant(Text(""), call("a")), results("a"), SAID), (assistant(call("a")), results("a"), SAID)),
+        ((Message("user", (Text(""), Text("Hello."))), SAID), (HELLO, SAID)),
     ],
 )
-def test_an_unanswered_call_in_the_middle_never_reaches_the_backend_as_it_is(messages: tuple[Message, ...]) -> None:
-    """The backend rejects such a history: it is refused, or repaired so that each call has its result."""
-    try:
-        sound = prepared(HELLO, *messages)
-    except ProxyError as error:
-        assert "have no result" in error.problem.message
-        return
+def test_the_past_is_mended_neutrally(messages: tuple[Message, ...], mended: tuple[Message, ...] | None) -> None:
+    if mended is None:
+        mended = (messages[0], not_run("b"), *messages[1:])
+    assert prepared(*messages, HELLO) == (*mended, HELLO)
+
+
+def test_each_call_has_one_result_and_each_result_one_call_however_they_came() -> None:
+    sound = prepared(
+        results("a"), assistant(call("a"), call("b"), call("a")), HELLO, results("a", "c", "a", "a"), SAID, HELLO
+    )
     for i, message in enumerate(sound):
-        following = sound[i + 1].content if i + 1 < len(sound) else ()
-        answered = {part.call_id for part in following if isinstance(part, ToolResult)}
-        assert {part.id for part in message.content if isinstance(part, ToolCall)} <= answered
+        calls = [part.id for part in message.content if isinstance(part, ToolCall)]
+        if message.role == "assistant":
+            group = []
+            for following in sound[i + 1 :]:
+                if following.role == "assistant":
+                    break
+                group += [part.call_id for part in following.content if isinstance(part, ToolResult)]
+            assert sorted(group) == sorted(calls)
+            assert len(set(calls)) == len(calls)
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,16 @@ from augment_open_proxy.core.events import (
 from augment_open_proxy.policies.usage import UsageEstimate, prepare
 
 OPENING = Opening("id", 1, "m", input_estimate=50)
-FORTY = "x" * 40
+TEXT = "x" * 39
 TEN = 10
-"""The tokens in 40 characters, as they are estimated."""
+"""The tokens in it, as they are estimated."""
 
 
 def block(index: int, start: Block, *texts: str) -> list[Event]:
     return [BlockStart(index, start), *(BlockDelta(index, text) for text in texts), BlockStop(index)]
 
 
-ANSWER = block(0, Text(""), FORTY)
+ANSWER = block(0, Text(""), TEXT)
 
 
 def usage(events: list[Event], told: Usage, size: int = 1) -> Usage:
@@ -80,11 +80,11 @@ def test_an_estimate_of_the_prompt_does_not_count_cached_tokens_twice() -> None:
     [
         ([], 1, 0),
         (block(0, Text(""), "a"), 1, 0),
-        (block(0, Text(""), "aaaa", "a"), 2, 0),
-        (block(0, ToolCall("a", "f", ""), FORTY), TEN, 0),
-        (block(0, Thinking(""), FORTY), TEN, TEN),
-        ([*block(0, Thinking(""), FORTY), *block(1, Text(""), FORTY)], 2 * TEN, TEN),
-        ([*block(0, Thinking(""), FORTY), *ANSWER, *block(2, Thinking(""), FORTY)], 3 * TEN, 2 * TEN),
+        (block(0, Text(""), "aaaa", "aaaa"), 2, 0),
+        (block(0, ToolCall("a", "f", ""), TEXT), TEN, 0),
+        (block(0, Thinking(""), TEXT), TEN, TEN),
+        ([*block(0, Thinking(""), TEXT), *block(1, Text(""), TEXT)], 2 * TEN, TEN),
+        ([*block(0, Thinking(""), TEXT), *ANSWER, *block(2, Thinking(""), TEXT)], 3 * TEN, 2 * TEN),
     ],
 )
 def test_output_is_all_that_was_given_and_reasoning_what_was_thinking(
@@ -95,12 +95,12 @@ def test_output_is_all_that_was_given_and_reasoning_what_was_thinking(
 
 
 def test_reasoning_is_never_more_than_the_output() -> None:
-    assert usage(block(0, Thinking(""), FORTY), Usage(7, 3)).reasoning == 3
+    assert usage(block(0, Thinking(""), TEXT), Usage(7, 3)).reasoning == 3
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_batches_do_not_matter(size: int) -> None:
-    events = [*block(0, Thinking(""), FORTY, FORTY), *block(1, Text(""), FORTY)]
+    events = [*block(0, Thinking(""), TEXT, TEXT), *block(1, Text(""), TEXT)]
     assert usage(events, Usage(), size) == Usage(50, 3 * TEN, reasoning=2 * TEN)
 
 

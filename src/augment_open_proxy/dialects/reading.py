@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 
 from augment_open_proxy.core.errors import ProxyError, invalid_request
-from augment_open_proxy.core.surrogates import mended
+from augment_open_proxy.core.jsontext import UNREADABLE, mended
 
 T = TypeVar("T")
 
@@ -13,10 +13,12 @@ T = TypeVar("T")
 def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decode a body. Raises `ProxyError` that names the field by its path, such as `messages[0].content`."""
     try:
+        if not body.isascii():
+            body.decode()  # msgspec checks only what it makes a string of
         return _decode(decoder, body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise invalid_request(f"The body is not valid JSON: {error}.") from None
 
 

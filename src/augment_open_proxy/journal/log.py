@@ -2,6 +2,8 @@
 
 import contextlib
 import datetime
+import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ Verbosity = Literal["none", "info", "body"]
 Format = Literal["text", "json"]
 _encoder = msgspec.json.Encoder()
 _BASE64_KEPT = 64
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_\s-]+")
 
 
 class Log:
@@ -48,8 +51,8 @@ class Log:
 
 def as_text(record: Record, timestamp: str, duration_ms: int) -> str:
     """One line for people; bodies follow on lines of their own, indented by two spaces."""
-    status = "-" if record.status is None else record.status
-    words = [f"[{timestamp}] {record.level} {record.method} {_word(record.path)} {status} {duration_ms}ms"]
+    status = "?" if record.status is None else record.status
+    words = [f"[{timestamp}] {record.level} {_word(record.method)} {_word(record.path)} {status} {duration_ms}ms"]
     if record.model is not None:
         words.append(f"model={_word(record.model)}")
     if record.effective_model not in (None, record.model):
@@ -61,9 +64,9 @@ def as_text(record: Record, timestamp: str, duration_ms: int) -> str:
     if record.model is not None:
         words.append(f"tokens={_tokens(record.usage)}")
     if record.notices:
-        words.append(f"notices={_quoted('; '.join(record.notices))}")
+        words.append(f"notices={_json('; '.join(record.notices))}")
     if record.error is not None:
-        words.append(f"error={_quoted(record.error)}")
+        words.append(f"error={_json(record.error)}")
     lines = [" ".join(words)]
     lines += [f"  {name}: {_json(body)}" for name, body in _bodies(record)]
     return "\n".join(lines) + "\n"
@@ -95,23 +98,31 @@ def as_json(record: Record, timestamp: str, duration_ms: int) -> str:
 
 def without_base64(value: Any) -> Any:
     """A copy of a parsed body in which long base64 data (of pictures and files) is named instead of shown."""
+    try:
+        return _without_base64(value)
+    except RecursionError:
+        return "<nested too deeply to be shown>"
+
+
+def _without_base64(value: Any) -> Any:
     match value:
         case dict():
             return {
-                key: _cut(item) if key in ("data", "file_data") and isinstance(item, str) else without_base64(item)
+                key: _cut(item) if key in ("data", "file_data") and isinstance(item, str) else _without_base64(item)
                 for key, item in value.items()
             }
         case list():
-            return [without_base64(item) for item in value]
-        case str() if value[:5].lower() == "data:" and ";base64," in value[:256]:
+            return [_without_base64(item) for item in value]
+        case str() if value[:5].lower() == "data:":
             head, comma, data = value.partition(",")
-            return head + comma + _cut(data)
+            return head + comma + _cut(data) if head.lower().endswith(";base64") else value
         case _:
             return value
 
 
 def _cut(data: str) -> str:
-    return data if len(data) <= _BASE64_KEPT else f"<{len(data)} characters of base64>"
+    is_base64 = len(data) > _BASE64_KEPT and _BASE64.fullmatch(data) is not None
+    return f"<{len(data)} characters of base64>" if is_base64 else data
 
 
 def _bodies(record: Record) -> list[tuple[str, Any]]:
@@ -131,22 +142,21 @@ def _tokens(usage: Usage | None) -> str:
 def _word(text: str) -> str:
     """Text that a client gave, as one word: quoted where it is not one already."""
     plain = text.isascii() and text.isprintable() and not any(c in text for c in ' "=')
-    return text if plain and text else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    """As a JSON string; what a terminal would obey or not show is escaped."""
-    quoted = _json(text)
-    return "".join(c if c.isprintable() else "".join(f"\\u{unit:04x}" for unit in _utf16(c)) for c in quoted)
-
-
-def _utf16(character: str) -> list[int]:
-    data = character.encode("utf-16-be", "surrogatepass")
-    return [int.from_bytes(data[i : i + 2]) for i in range(0, len(data), 2)]
+    return text if plain and text else _json(text)
 
 
 def _json(value: Any) -> str:
-    return _encoder.encode(value).decode()
+    """As JSON on one line; what a terminal or a reader of lines would obey, or not show, is escaped."""
+    try:
+        text = _encoder.encode(value).decode()
+    except UnicodeEncodeError:  # a lone surrogate, as in the name of a file that is not UTF-8
+        text = json.dumps(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    data = character.encode("utf-16-be")
+    return "".join(f"\\u{int.from_bytes(data[i : i + 2]):04x}" for i in range(0, len(data), 2))
 
 
 def _timestamp(seconds: float) -> str:
@@ -155,6 +165,18 @@ def _timestamp(seconds: float) -> str:
 
 
 def _write_stdout(line: str) -> None:
-    with contextlib.suppress(BrokenPipeError, ValueError):
-        sys.stdout.write(line)
-        sys.stdout.flush()
+    """Write and flush. A reader that went away, or a full disk, must not end the requests."""
+    stdout = sys.stdout
+    if stdout is None:  # as under pythonw
+        return
+    try:
+        stdout.write(line)
+    except UnicodeEncodeError:
+        encoding = stdout.encoding or "ascii"
+        line = line.encode(encoding, "backslashreplace").decode(encoding)
+        with contextlib.suppress(OSError, ValueError):
+            stdout.write(line)
+    except (OSError, ValueError):
+        return
+    with contextlib.suppress(OSError, ValueError):
+        stdout.flush()

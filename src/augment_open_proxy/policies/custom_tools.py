@@ -7,6 +7,7 @@ import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Message, Part, Tool, ToolCall
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event
+from augment_open_proxy.core.jsontext import UNREADABLE
 
 _SCHEMA = msgspec.Raw(
     b'{"type":"object","properties":{"input":{"type":"string",'
@@ -57,7 +58,7 @@ def unwrap(arguments: str) -> str:
     """The raw text in a call's JSON arguments; what is no such JSON is the raw text already."""
     try:
         value = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, UnicodeError):
+    except UNREADABLE:
         return arguments
     if isinstance(value, str):
         return value

@@ -1,62 +1,161 @@
-"""A conversation that the backend can take: it ends with something to answer, and each speaker's turn is one message.
+"""A conversation that the backend can take: each call has its result and each result its call, ids are unique, and it
+ends with something to answer. What is amiss in the past is mended neutrally; the last turn is the client's to mend.
 
-The backend answers 400 "Unidentified internal error" where there is no current turn, or a call has no result.
+The backend answers 400 ("Unidentified internal error") to a history that is not so.
 """
+
+from collections import defaultdict, deque
 
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, Message, Text, ToolCall, ToolResult
+from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Text, ToolCall, ToolResult
 from augment_open_proxy.core.errors import invalid_request
+
+NOT_RUN = "The tool was not run."
 
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, None]:
-    """Joins neighbouring assistant messages; refuses a history without a current turn, or with an open call at its end.
-
-    Clients split one assistant turn in several messages (Codex 0.94: its calls, then its text, then the results).
-    """
-    messages = _joined(request.messages)
-    _check_end(request, messages)
-    if len(messages) == len(request.messages):
+    """Raises `ProxyError` where the last turn cannot be answered."""
+    messages = _joined(_without_emptiness(request.messages))
+    groups = _groups(messages)
+    _check_end(request, groups)
+    mended = _mended(groups)
+    if mended == request.messages:
         return request, None
-    return msgspec.structs.replace(request, messages=messages), None
+    return msgspec.structs.replace(request, messages=mended), None
 
 
-def _joined(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+# ---------------------------------------------------------------- messages
+
+
+def _without_emptiness(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Without empty texts beside other parts, and without assistant messages that say nothing (but for the last)."""
+    kept: list[Message] = []
+    for i, message in enumerate(messages):
+        if len(message.content) > 1 and any(isinstance(part, Text) and not part.text for part in message.content):
+            parts = tuple(part for part in message.content if not isinstance(part, Text) or part.text)
+            message = Message(message.role, parts or message.content[:1])
+        says_nothing = all(isinstance(part, Text) and not part.text for part in message.content)
+        if message.role != "assistant" or not says_nothing or i == len(messages) - 1:
+            kept.append(message)
+    return tuple(kept)
+
+
+def _joined(messages: tuple[Message, ...]) -> list[Message]:
+    """Neighbouring assistant messages as one: Codex 0.94 sends its calls, then its text, then the results."""
     joined: list[Message] = []
     for message in messages:
         if joined and message.role == "assistant" == joined[-1].role:
             joined[-1] = Message("assistant", joined[-1].content + message.content)
         else:
             joined.append(message)
-    return tuple(joined)
+    return joined
 
 
-def _check_end(request: ChatRequest, messages: tuple[Message, ...]) -> None:
-    last = max((i for i, message in enumerate(messages) if message.role == "assistant"), default=-1)
-    current = messages[last + 1 :]
-    if last >= 0:
-        answered = {part.call_id for message in current for part in message.content if isinstance(part, ToolResult)}
-        calls = [part for part in messages[last].content if isinstance(part, ToolCall)]
-        unanswered = [call for call in calls if call.id not in answered]
-        if unanswered:
-            raise invalid_request(
-                "The conversation ends with tool calls that have no result, and the model can't go on without: "
-                f"{', '.join(f'{call.name} ({call.id})' for call in unanswered)}. Add a tool message for each.",
-                "messages",
-            )
-        if not current:
-            raise invalid_request(
-                "The conversation ends with an assistant message. The Augment backend can't continue one (prefill): "
-                "end with a user message or a tool result.",
-                "messages",
-            )
-    if not _says_something(current) and not (last < 0 and any(request.system)):
+class _Group(msgspec.Struct):
+    """An assistant message (none at the beginning) and what follows it until the next one."""
+
+    assistant: Message | None
+    following: list[Message]
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        return [] if self.assistant is None else [part for part in self.assistant.content if isinstance(part, ToolCall)]
+
+    @property
+    def result_ids(self) -> set[str]:
+        return {part.call_id for message in self.following for part in message.content if isinstance(part, ToolResult)}
+
+
+def _groups(messages: list[Message]) -> list[_Group]:
+    groups = [_Group(None, [])]
+    for message in messages:
+        if message.role == "assistant":
+            groups.append(_Group(message, []))
+        else:
+            groups[-1].following.append(message)
+    return groups
+
+
+# ------------------------------------------------------------ the last turn
+
+
+def _check_end(request: ChatRequest, groups: list[_Group]) -> None:
+    last = groups[-1]
+    unanswered = [call for call in last.calls if call.id not in last.result_ids]
+    if unanswered:
+        raise invalid_request(
+            "The conversation ends with tool calls that have no result, and the model can't go on without: "
+            f"{', '.join(f'{call.name} ({call.id})' for call in unanswered)}. Add a result for each.",
+            "messages",
+        )
+    if last.assistant is not None and not last.following:
+        raise invalid_request(
+            "The conversation ends with an assistant message. The Augment backend can't continue one (prefill): "
+            "end with a user message or a tool result.",
+            "messages",
+        )
+    is_first = last.assistant is None
+    if not _says_something(last.following) and not (is_first and any(request.system)):
         raise invalid_request("There is nothing to answer: the last message is empty.", "messages")
 
 
-def _says_something(messages: tuple[Message, ...]) -> bool:
+def _says_something(messages: list[Message]) -> bool:
     """Whether the backend gets any node: an empty user text makes one, an empty system text none."""
     return any(
         message.content if message.role != "system" else any(isinstance(p, Text) and p.text for p in message.content)
         for message in messages
     )
+
+
+# ----------------------------------------------------------------- the past
+
+
+def _mended(groups: list[_Group]) -> tuple[Message, ...]:
+    messages: list[Message] = []
+    seen: set[str] = set()
+    for group in groups:
+        if group.assistant is not None:
+            new_ids, assistant = _with_unique_ids(group.assistant, seen)
+            messages.append(assistant)
+        else:
+            new_ids = {}
+        messages += _with_results(group.following, new_ids)
+    return tuple(messages)
+
+
+def _with_unique_ids(message: Message, seen: set[str]) -> tuple[dict[str, deque[str]], Message]:
+    """The new ids of the message's calls under their old ones, in their order; ids are unique in the whole history."""
+    new_ids: dict[str, deque[str]] = defaultdict(deque)
+    parts: list[Part] = []
+    for part in message.content:
+        if isinstance(part, ToolCall):
+            id_, number = part.id, 2
+            while id_ in seen:
+                id_, number = f"{part.id}-{number}", number + 1
+            seen.add(id_)
+            new_ids[part.id].append(id_)
+            part = part if id_ == part.id else msgspec.structs.replace(part, id=id_)
+        parts.append(part)
+    return new_ids, Message(message.role, tuple(parts))
+
+
+def _with_results(messages: list[Message], new_ids: dict[str, deque[str]]) -> list[Message]:
+    """The messages with a result for each call and none without a call."""
+    mended = [
+        Message(message.role, tuple(new for part in message.content for new in _with_call(part, new_ids)))
+        for message in messages
+    ]
+    not_run = tuple(ToolResult(id_, (Text(NOT_RUN),), is_error=True) for ids in new_ids.values() for id_ in ids)
+    return [Message("user", not_run), *mended] if not_run else mended
+
+
+def _with_call(part: Part, new_ids: dict[str, deque[str]]) -> tuple[Part, ...]:
+    """A result with the id of its call; one without a call becomes text, and pictures."""
+    if not isinstance(part, ToolResult):
+        return (part,)
+    ids = new_ids.get(part.call_id)
+    if not ids:
+        return (Text(f"Result of the tool call {part.call_id}, which is not in this conversation:"), *part.content)
+    id_ = ids.popleft()
+    return (part if id_ == part.call_id else msgspec.structs.replace(part, call_id=id_),)

@@ -36,10 +36,11 @@ class UsageEstimate:
         return events
 
     def _completed(self, usage: Usage) -> Usage:
-        output = estimate(self._length) if usage.output is None else usage.output
-        return msgspec.structs.replace(
-            usage,
-            input=self._input if usage.input is None else usage.input,
-            output=output,
-            reasoning=min(output, estimate(self._thinking_length)) if self._thinking_length else 0,
-        )
+        input_ = usage.input
+        if not usage.prompt:
+            input_ = max(0, self._input - (usage.cache_read or 0) - (usage.cache_creation or 0))
+        output = usage.output
+        if output is None or (output == 0 and self._length):
+            output = estimate(self._length)
+        reasoning = min(output, estimate(self._thinking_length)) if self._thinking_length else 0
+        return msgspec.structs.replace(usage, input=input_, output=output, reasoning=reasoning)

@@ -1,18 +1,19 @@
 """The pipeline from a request to its reply: `Exchange.handle` prepares a turn, `_Relay` carries it to the client."""
 
 import asyncio
-import contextlib
 import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
+from augment_open_proxy.core.jsontext import UNREADABLE, mended
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Renderer, renderer
 from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record, Recorder
@@ -41,8 +42,7 @@ class Exchange:
         record.request_id = dialect.id_prefix + turn_id
         body = await read_body(receive, self._body_limit)
         if self._log.keeps_bodies:
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                record.request = without_base64(msgspec.json.decode(body))
+            record.request = _shown(body)
         parsed = dialect.parse(body)
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
         chain = Chain(parsed.request)
@@ -62,6 +62,14 @@ class Exchange:
             record.status = relay.status
             if recorder.reply is not None and not isinstance(recorder.reply.end, Failure | Cancelled):
                 record.response = msgspec.Raw(dialect.render_reply(recorder.reply))
+
+
+def _shown(body: bytes) -> Any:
+    """A body for the log."""
+    try:
+        return without_base64(msgspec.json.decode(mended(body)))
+    except UNREADABLE:
+        return f"<{len(body)} bytes that are not JSON, or nested too deeply>"
 
 
 async def _batches(opening: Opening, turn: Turn, chain: Chain) -> AsyncGenerator[list[Event]]:

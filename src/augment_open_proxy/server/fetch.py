@@ -30,7 +30,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _MEBIBYTE = 1024 * 1024
 _URL_LIMIT = 8192
-_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
+_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _ENCODED = re.compile(r"[\w.~:/?#\[\]@!$&'()*+,;=%-]*", re.ASCII)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ENCODINGS = frozenset({"identity", "gzip", "x-gzip", "deflate"})
@@ -40,12 +40,10 @@ _NAT64 = ip_network("64:ff9b::/96")
 _NOT_PUBLIC = [
     *map(ip_network, ("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")),
     *map(ip_network, ("100.64.0.0/10", "192.0.0.0/24")),  # carriers', protocols'; Alibaba's and Oracle's metadata
-    ip_network("168.63.129.16/32"),  # Azure's platform, in each of its virtual networks
+    *map(ip_network, ("168.63.129.16/32", "2001::/23")),  # Azure's platform; Teredo, benchmarks, ORCHID
     *map(ip_network, ("192.88.99.0/24", "198.18.0.0/15")),  # relays from 6to4, benchmarks
-    *map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")),  # documentation
-    *map(ip_network, ("2001:db8::/32", "3fff::/20")),  # documentation
+    *map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")),  # examples
     *map(ip_network, ("224.0.0.0/4", "240.0.0.0/4")),  # multicast, reserved and broadcast
-    ip_network("2001::/23"),  # Teredo, benchmarks, ORCHID
 ]
 """Beside what `ipaddress` says, whose tables differ from one Python to the next."""
 
@@ -77,8 +75,7 @@ def is_public(address: Address) -> bool:
         embedded = _embedded(address)
         if embedded is not None:
             return address.scope_id is None and is_public(embedded)
-        # Leaves out what is private, local to link or site, multicast, or carries an IPv4 address in another way.
-        if address.scope_id is not None or address not in _GLOBAL_UNICAST:
+        if address.scope_id is not None or address not in _GLOBAL_UNICAST:  # local ones, multicast, IPv4-compatible …
             return False
     return address.is_global and not any(address in network for network in _NOT_PUBLIC)
 
@@ -112,9 +109,9 @@ class Fetcher:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def fetch_all(self, wanted: Sequence[tuple[str, str]]) -> list[Fetched]:
         """The files of one request, from (URL, `param`): each URL once, a few at a time; the first failure ends all."""
@@ -126,8 +123,7 @@ class Fetcher:
             async with turns:
                 found[url] = await self.fetch(url, param)
             if sum(len(file.data) for file in found.values()) > self._bounds.total:
-                size = _megabytes(self._bounds.total)
-                raise invalid_request(f"The files that the request names by URL are more than {size} together.", param)
+                raise invalid_request(f"The files behind all URLs exceed {_megabytes(self._bounds.total)}.", param)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -140,9 +136,7 @@ class Fetcher:
     async def fetch(self, url: str, param: str) -> Fetched:
         """The file at `url`. Raises `ProxyError` that names `param`, whatever goes wrong."""
         if not self._enabled:
-            raise invalid_request(
-                f"{param} is not fetched: fetching URLs is turned off (AOP_FETCH_URLS). Send the data itself.", param
-            )
+            raise invalid_request(f"{param} is a URL, and fetching these is turned off (AOP_FETCH_URLS).", param)
         try:
             async with asyncio.timeout(self._bounds.seconds):
                 return await self._follow(url)
@@ -227,11 +221,14 @@ class Fetcher:
         if encoding not in _ENCODINGS:
             raise _RefusedError(f"it is encoded as {encoding[:40]!r}, although we ask for none")
         inflater = None if encoding == "identity" else zlib.decompressobj(_GZIP_OR_ZLIB)
-        data = bytearray()
+        received, data = 0, bytearray()
         async for chunk in response.content.iter_any():
+            received += len(chunk)
             data += chunk if inflater is None else inflater.decompress(chunk, limit + 1 - len(data))
-            if len(data) > limit:
+            if max(received, len(data)) > limit:
                 raise too_large
+            if inflater is not None and inflater.eof:
+                break
         if inflater is not None and not inflater.eof:
             raise _RefusedError("it ends early")
         if not data:
@@ -246,20 +243,17 @@ class _CheckedResolver(AbstractResolver):
         self._resolve = resolve
         self._allowed = allowed
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
         try:
             addresses = [ip_address(text) for text in await self._resolve(host, port)]
         except (OSError, ValueError) as error:
             raise _RefusedError(f"the host {host} is not known") from error
         if not addresses or not all(self._allowed(address) for address in addresses):
             raise _RefusedError(f"the host {host} is not at public addresses only")
+        found = [(str(address), socket.AF_INET6 if address.version == 6 else socket.AF_INET) for address in addresses]
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        families = {4: socket.AF_INET, 6: socket.AF_INET6}
         return [
-            ResolveResult(hostname=host, host=str(ip), port=port, family=families[ip.version], proto=0, flags=flags)
-            for ip in addresses
+            ResolveResult(hostname=host, host=ip, port=port, family=kind, proto=0, flags=flags) for ip, kind in found
         ]
 
     async def close(self) -> None:

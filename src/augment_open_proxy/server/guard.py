@@ -2,12 +2,16 @@
 by posts that need no preflight. So the Host must be one of ours, the Origin not foreign, the content type JSON.
 """
 
+import re
 from collections.abc import Iterable
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.server.asgi import Scope, header_values
 
 ALWAYS_ALLOWED = ("localhost", "127.0.0.1", "[::1]", "host.docker.internal")
+
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::\d*)?")
+"""A name or an address in brackets, and perhaps a port."""
 
 
 class Guard:
@@ -29,11 +33,12 @@ class Guard:
         if len(values) != 1 or not values[0]:
             raise ProxyError(Problem(ErrorKind.INVALID_REQUEST, "The request must have one Host header."))
         host = values[0].decode("latin-1").lower()
-        if _without_port(host) not in self._hosts:
+        parts = _HOST.fullmatch(host)
+        if parts is None or parts[1] not in self._hosts:
             raise ProxyError(
                 Problem(
                     ErrorKind.PERMISSION,
-                    f"The server is not known by the name {_without_port(host)!r}. "
+                    f"The server is not known by the name {(parts[1] if parts else host)[:200]!r}. "
                     "If it is yours, add it to AOP_ALLOWED_HOSTS.",
                 )
             )
@@ -54,12 +59,6 @@ def _check_content_type(values: list[bytes]) -> None:
         content_type.startswith("application/") and content_type.endswith("+json")
     ):
         raise ProxyError(Problem(ErrorKind.UNSUPPORTED_MEDIA_TYPE, "The header Content-Type must be application/json."))
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
 
 
 def _bracketed(name: str) -> str:

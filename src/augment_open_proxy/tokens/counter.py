@@ -15,6 +15,9 @@ CLAUDE_FACTOR = 1.2
 PIECE = 1 << 17
 """The most characters that are given to the tokenizer at once."""
 
+_TRIES = 1000
+"""So many blanks are looked at for the end of a piece: all of them may be one run."""
+
 
 def for_model(tokens: int, model: str, claude_factor: float = CLAUDE_FACTOR) -> int:
     """What o200k's `tokens` are for the model with this id, rounded up."""
@@ -31,7 +34,7 @@ class TokenCounter:
     @cached_property
     def _tokenize(self) -> Callable[[str], int]:
         try:
-            import quicktok  # type: ignore[import]
+            import quicktok  # type: ignore[import-not-found,import-untyped,unused-ignore]
         except ImportError:  # no wheel for this platform or Python
             return estimate_text
         count: Callable[[str], int] = quicktok.get_encoding("o200k_base").count
@@ -65,11 +68,15 @@ def pieces(text: str, most: int = PIECE) -> Iterator[str]:
 
 
 def _cut(text: str, low: int, high: int) -> int:
-    """The last place in (low, high] before a blank that follows no white space; `high` if there is none."""
-    cut = text.rfind(" ", low + 1, high + 1)
-    while cut > 0 and text[cut - 1].isspace():
+    """The last place in (low, high] before a blank that follows no white space; `high` if none is found soon."""
+    cut = high + 1
+    for _ in range(_TRIES):
         cut = text.rfind(" ", low + 1, cut)
-    return cut if cut > 0 else high
+        if cut < 0:
+            break
+        if not text[cut - 1].isspace():
+            return cut
+    return high
 
 
 def _without_surrogates(text: str) -> str:

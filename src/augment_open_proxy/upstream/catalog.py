@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from augment_open_proxy.core.conversation import Effort
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.upstream import wire
 
 EFFORT_ORDER = ("low", "medium", "high", "max", "xhigh")
@@ -21,6 +22,7 @@ FAMILIES = ("claude-", "gpt-", "gemini-", "code-")
 
 _SHORT_CLAUDE = re.compile(r"(haiku|sonnet|opus)-?(\d.*)")
 _SHORT_GPT = re.compile(r"gpt(\d.*)")
+_SHOWN_NAME = 100
 _DATE = re.compile(r"[-@]\d{8}$")
 
 
@@ -41,23 +43,24 @@ class Catalog:
     def __init__(self, models: Iterable[Model], disabled: Iterable[str] = ()) -> None:
         """`disabled` names base ids, short names, or single levels such as `opus4.7-xhigh`."""
         hidden = {canonical_id(name) for name in disabled}
-        self.models = tuple(_without(model, hidden) for model in models)
-        self._by_id = {model.id: model for model in self.models}
+        self._all = {model.id: model for model in models}
+        self.models = tuple(_without(model, hidden) for model in self._all.values())
         self.ids = tuple(id_ for model in self.models for id_ in model.ids)
         self._ids = frozenset(self.ids)
 
     def resolve(self, name: str, effort: Effort | None = None) -> str:
         """The backend's id for the model that a client calls `name`, at the effort it asks for.
 
-        A name with a level of its own ignores `effort`; a model without levels has only itself.
+        A name with a level of its own ignores `effort`; a model without levels, or whose level that would serve is
+        disabled, has only itself.
         Raises `ProxyError` (model not found) for a name that is neither listed nor of a known family.
         """
         id_ = self.find(name)
-        model = self._by_id.get(id_)
+        model = self._all.get(id_)
         if model is None or effort is None:
             return id_
-        level = nearest_effort(effort, model.efforts)
-        return f"{id_}-{level}" if level else id_
+        variant = f"{id_}-{nearest_effort(effort, model.efforts)}"
+        return variant if variant in self._ids else id_
 
     def find(self, name: str) -> str:
         """The id that `name` means: listed, dated, short or dotted; or of a known family, and passed on."""
@@ -73,8 +76,8 @@ class Catalog:
     def _not_found(self, name: str) -> str:
         from difflib import get_close_matches  # only a rare error needs it
 
-        close = get_close_matches(canonical_id(name), self.ids, n=3, cutoff=0.4) or [m.id for m in self.models[:3]]
-        shown = name if len(name) <= 100 else name[:100] + "…"
+        shown = name if len(name) <= _SHOWN_NAME else name[:_SHOWN_NAME] + "…"
+        close = get_close_matches(canonical_id(shown), self.ids, n=3, cutoff=0.4) or [m.id for m in self.models[:3]]
         return f"The model {shown!r} does not exist. Did you mean {', '.join(close)}? GET /v1/models lists all models."
 
 
@@ -109,12 +112,14 @@ def parse_listing(output: bytes) -> tuple[Model, ...]:
     """The models in the output of `auggie models list --json`. Raises `ValueError` where it is something else."""
     try:
         listing = msgspec.json.decode(output, type=wire.ModelListing)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ValueError(f"the model listing is not what it should be: {error}") from error
     models: dict[str, Model] = {}
     for listed in listing.models:
         efforts = tuple(dict.fromkeys(level.lower() for level in listed.effortLevels or ()))
         id_ = canonical_id(listed.shortName)
+        if not id_:
+            raise ValueError("the model listing has a model without a name")
         models.setdefault(id_, Model(id_, efforts))
     if not models:
         raise ValueError("the model listing is empty")

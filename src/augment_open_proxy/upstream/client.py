@@ -136,7 +136,7 @@ class Client:
                 ) as response:
                     deadline.close()
                     if response.status != 200:
-                        raise ProxyError(await _problem(response))
+                        raise ProxyError(await _problem(response, headers["Authorization"]))
                     answering = True
                     deadline.limit = timeouts.body
                     yield Answer(response.content, deadline)
@@ -149,8 +149,8 @@ class Client:
                 deadline.close()
 
 
-async def _problem(response: aiohttp.ClientResponse) -> Problem:
-    """What a status that is not 200 means; its body is read within bounds."""
+async def _problem(response: aiohttp.ClientResponse, authorization: str) -> Problem:
+    """What a status that is not 200 means; its body is read within bounds, and never quotes our token."""
     body = b""
     with contextlib.suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(_ERROR_BODY_SECONDS):
@@ -161,6 +161,8 @@ async def _problem(response: aiohttp.ClientResponse) -> Problem:
             f"The Augment backend redirects (status {response.status}), and a prompt is never posted to another "
             "address: check AUGMENT_API_URL, or run `auggie login` again.",
         )
+    token = authorization.removeprefix("Bearer ").encode()
+    body = body.replace(token, b"***") if token else body
     retry_after = _seconds(response.headers.get("Retry-After"))
     return problems.from_status(response.status, body, response.headers.get("Content-Type", ""), retry_after)
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.jsontext import UNREADABLE
 
 ADVICE = (
     "Run `auggie login` (install the CLI with `npm install -g @augmentcode/auggie`), "
@@ -46,17 +47,17 @@ class CredentialSource:
     """Gives the credentials as they are now; a session file is read again when it has changed."""
 
     def __init__(self, token: str | None, url: str | None, session_auth: str | None, home: Path) -> None:
-        self._settings = _Found(token, url, "AUGMENT_API_TOKEN and AUGMENT_API_URL")
-        self._inline: _Found | None = None
-        self._files: list[_SessionFile] = []
+        given = {"AUGMENT_API_TOKEN": token, "AUGMENT_API_URL": url}
+        self._settings = _Found(token, url, " and ".join(name for name, value in given.items() if value))
+        self._sessions: list[_Inline | _SessionFile] = []
         if session_auth is not None:
             if session_auth.lstrip().startswith("{"):
-                self._inline = _parse_session(session_auth.encode(), "AUGMENT_SESSION_AUTH")
+                self._sessions.append(_Inline(session_auth))
             else:
                 path = Path(session_auth).expanduser()
-                self._files.append(_SessionFile(path, f"the session in {path} (AUGMENT_SESSION_AUTH)"))
+                self._sessions.append(_SessionFile(path, f"the session in {path} (AUGMENT_SESSION_AUTH)", named=True))
         path = home / ".augment" / "session.json"
-        self._files.append(_SessionFile(path, f"the session of `auggie login` in {path}"))
+        self._sessions.append(_SessionFile(path, f"the session of `auggie login` in {path}", named=False))
 
     def current(self) -> Credentials:
         """Raises `ProxyError` (authentication) with advice where there are none."""
@@ -73,16 +74,6 @@ class CredentialSource:
                 return Credentials(token, url, ", completed by ".join(sources))
         raise ProxyError(Problem(ErrorKind.AUTHENTICATION, _missing(token, url, troubles)))
 
-    def _found(self, troubles: list[str]) -> Iterator[_Found]:
-        """The sources in their order; a file is looked at only when those before it did not suffice."""
-        yield self._settings
-        if self._inline is not None:
-            yield self._inline
-        for file in self._files:
-            session = file.read(troubles)
-            if session is not None:
-                yield session
-
     def describe(self) -> str | None:
         """Where the credentials come from, in words; `None` where there are none."""
         try:
@@ -90,16 +81,37 @@ class CredentialSource:
         except ProxyError:
             return None
 
+    def _found(self, troubles: list[str]) -> Iterator[_Found]:
+        """The sources in their order; a file is looked at only when those before it did not suffice."""
+        yield self._settings
+        for session in self._sessions:
+            found = session.read(troubles)
+            if found is not None:
+                yield found
+
+
+class _Inline:
+    """A session in the environment."""
+
+    def __init__(self, text: str) -> None:
+        self._session = _parse_session(text.encode(errors="replace"), "AUGMENT_SESSION_AUTH")
+
+    def read(self, troubles: list[str]) -> _Found | None:
+        if self._session is None:
+            troubles.append("AUGMENT_SESSION_AUTH is not the JSON of a session")
+        return self._session
+
 
 class _SessionFile:
-    """One session file and what it held when it was last whole."""
+    """One session file, and what it held when it was last whole: `auggie login` rewrites it while we read."""
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path, source: str, *, named: bool) -> None:
+        """`named`: the user has named the file, so that its absence is worth telling."""
         self._path = path
         self._source = source
+        self._named = named
         self._stamp: tuple[int, int, int] | None = None
         self._session: _Found | None = None
-        self._trouble: str | None = None
 
     def read(self, troubles: list[str]) -> _Found | None:
         """The session; what keeps the file from being read is added to `troubles`."""
@@ -107,29 +119,34 @@ class _SessionFile:
             status = self._path.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if stamp != self._stamp:
-                self._session = _parse_session(self._path.read_bytes(), self._source)
-                self._trouble = None if self._session else f"{self._path} is not a session file"
-                self._stamp = stamp
+                session = _parse_session(self._path.read_bytes(), self._source)
+                if session is not None:
+                    self._session, self._stamp = session, stamp
         except FileNotFoundError:
-            self._session, self._stamp, self._trouble = None, None, None
+            self._session, self._stamp = None, None
+            if self._named:
+                troubles.append(f"{self._path} (AUGMENT_SESSION_AUTH) does not exist")
+            return None
         except OSError as error:
             self._session, self._stamp = None, None
-            self._trouble = f"{self._path} cannot be read: {error.strerror or error}"
-        if self._trouble:
-            troubles.append(self._trouble)
+            troubles.append(f"{self._path} cannot be read: {error.strerror or error}")
+            return None
+        if self._session is None:
+            troubles.append(f"{self._path} is not a session file")
         return self._session
 
 
 def _parse_session(data: bytes, source: str) -> _Found | None:
+    """What a session holds; `None` where it holds neither a token nor an address."""
     try:
         session = msgspec.json.decode(data, type=Session)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     url = session.tenant_url.strip().rstrip("/") if isinstance(session.tenant_url, str) else ""
     token = session.access_token.strip() if isinstance(session.access_token, str) else ""
     if not url.startswith(("https://", "http://")):
         url = ""
-    return _Found(token or None, url or None, source)
+    return _Found(token or None, url or None, source) if token or url else None
 
 
 def _missing(token: str | None, url: str | None, troubles: list[str]) -> str:

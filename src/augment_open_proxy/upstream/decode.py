@@ -22,7 +22,7 @@ from augment_open_proxy.core.events import (
     FinishReason,
     Usage,
 )
-from augment_open_proxy.core.surrogates import mended
+from augment_open_proxy.core.jsontext import UNREADABLE, mended
 from augment_open_proxy.upstream import problems
 from augment_open_proxy.upstream.lines import DEFAULT_LIMIT, LineSplitter, LineTooLong
 from augment_open_proxy.upstream.wire import Line, ResponseNode, ResponseNodeType, StopReason, TokenUsage, ToolUse
@@ -41,6 +41,7 @@ _FINISH_REASONS: dict[int, FinishReason] = {
     StopReason.SAFETY: "content_filter",
     StopReason.RECITATION: "content_filter",
 }
+_LINE_TOO_LONG = Problem(ErrorKind.BACKEND, "The Augment backend sent a line that is longer than can be kept.")
 
 
 class Decoder:
@@ -74,7 +75,7 @@ class Decoder:
             for line in self._lines.feed(data):
                 self._feed_line(line, events)
         except LineTooLong:
-            self._fail(Problem(ErrorKind.BACKEND, "The Augment backend sent a line beyond the size limit."), events)
+            self._fail(_LINE_TOO_LONG, events)
         return events
 
     def close(self) -> list[Event]:
@@ -82,8 +83,11 @@ class Decoder:
         if self.ended:
             return []
         events: list[Event] = []
-        for line in self._lines.close():
-            self._feed_line(line, events)
+        try:
+            for line in self._lines.close():
+                self._feed_line(line, events)
+        except LineTooLong:
+            self._fail(_LINE_TOO_LONG, events)
         self._end(events)
         return events
 
@@ -213,11 +217,11 @@ def _read(data: bytes) -> Line | None:
     """The line, or `None` where the protocol knows none like it."""
     try:
         return _decode_line(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         pass
     try:
         return _decode_line(mended(data))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 

@@ -17,35 +17,47 @@ class LineSplitter:
         self._pieces: list[bytes] = []
         self._size = 0
         self._at_start = True
+        self._overlong = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        head, newline, rest = data.partition(b"\n")
-        if not newline:
-            self._keep(data)
-            return []
-        if self._pieces:
-            self._keep(head)
-            head = self._take()
-        lines = [head]
-        if rest:
-            lines += rest.split(b"\n")
-            self._keep(lines.pop())
+        """The lines that are whole now. Raises `LineTooLong` once the lines before the overlong one are given out."""
+        if self._overlong:
+            raise LineTooLong
+        may_exceed = self._size + len(data) > self._limit
+        first, *rest = data.split(b"\n")
+        self._keep(first)
+        if not rest:
+            return self._within_limit([]) if may_exceed else []
+        lines = [self._take(), *rest]
+        self._keep(lines.pop())
         if self._at_start:
             self._at_start = False
             lines[0] = lines[0].removeprefix(BOM)
-        return lines
+        return self._within_limit(lines) if may_exceed else lines
 
     def close(self) -> list[bytes]:
+        if self._overlong:
+            raise LineTooLong
         line = self._take()
         if self._at_start:
             line = line.removeprefix(BOM)
         return [line] if line else []
 
-    def _keep(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._limit:
+    def _within_limit(self, lines: list[bytes]) -> list[bytes]:
+        limit = self._limit
+        for i, line in enumerate(lines):
+            if len(line) > limit:
+                self._overlong = True
+                lines = lines[:i]
+                break
+        self._overlong = self._overlong or self._size > limit
+        if self._overlong and not lines:
             raise LineTooLong
+        return lines
+
+    def _keep(self, piece: bytes) -> None:
         if piece:
+            self._size += len(piece)
             self._pieces.append(piece)
 
     def _take(self) -> bytes:

@@ -57,10 +57,10 @@ class Listing:
         """Ask the CLI now. Where it fails, the last catalog stays, and the log says why."""
         if self._command is None:
             return
-        self._next_refresh = self._now() + RETRY_AFTER
         try:
             models = await ask_cli(self._command)
         except ListingFailed as failure:
+            self._next_refresh = self._now() + RETRY_AFTER
             _log.warning("auggie models list failed, the last known models serve: %s", failure)
             return
         self._catalog = Catalog(models, self._disabled)
@@ -99,9 +99,11 @@ async def ask_cli(command: Sequence[str]) -> tuple[Model, ...]:
         async with asyncio.timeout(TIME_LIMIT):
             output, errors = await process.communicate()
     except TimeoutError:
-        raise ListingFailed(f"no answer within {TIME_LIMIT:.0f} s") from None
-    finally:
         await _end(process)
+        raise ListingFailed(f"no answer within {TIME_LIMIT:.0f} s") from None
+    except BaseException:
+        await _end(process)
+        raise
     if process.returncode:
         raise ListingFailed(f"exit code {process.returncode}: {errors.decode(errors='replace').strip()[-300:]}")
     try:
@@ -111,12 +113,12 @@ async def ask_cli(command: Sequence[str]) -> tuple[Model, ...]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the CLI and what it started, if it still runs."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
+    """End the CLI and what it started: a child may hold the pipes open after the CLI itself has ended."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
     await process.wait()
+    transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]  # there is no public way
+    transport.close()

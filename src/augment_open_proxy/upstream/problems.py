@@ -1,13 +1,16 @@
 """What the backend's refusals mean (`DIALECTS.md`, "One table of errors"): its own words, and a kind."""
 
+import html
 import re
 
 import msgspec
 
 from augment_open_proxy.core.errors import ErrorKind, Problem
+from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.upstream import wire
 
 _MESSAGE_LIMIT = 2000
+_HTML_LIMIT = 8192
 _CREDITS = re.compile(
     r"(out of|no|insufficient|exhausted|used (up )?all|exceeded)\b.{0,40}\b(credit|balance)"
     r"|credits?\b.{0,40}\b(exhausted|used up|depleted|ran out|run out|exceeded)",
@@ -18,8 +21,11 @@ _CONTEXT = re.compile(
     r"|context[ _](length|window)|augmentTooLarge|maximum.{0,20}tokens",
     re.IGNORECASE | re.DOTALL,
 )
-_TAGS = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
-_SECRETS = re.compile(r"(bearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
+_UNSEEN = re.compile(r"<(script|style|head)\b.*?</\1\s{0,9}>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^<>]*>")
+_SECRET = re.compile(
+    r"""((?:bearer|token|key|secret|password)["']?\s{0,9}[:=]?\s{0,9}["']?)([\w.~+/=-]{16,})""", re.IGNORECASE
+)
 
 _KINDS: dict[int, ErrorKind] = {
     401: ErrorKind.AUTHENTICATION,
@@ -34,27 +40,13 @@ _KINDS: dict[int, ErrorKind] = {
     504: ErrorKind.TIMEOUT,
     529: ErrorKind.OVERLOADED,
 }
-
-
-def from_status(status: int, body: bytes, content_type: str, retry_after: float | None) -> Problem:
-    """The problem behind a status that is not 200. `retry_after` is in seconds."""
-    words = _words(body, content_type)
-    kind = _KINDS.get(status)
-    if kind is None:
-        kind = ErrorKind.INVALID_REQUEST if 400 <= status < 500 else ErrorKind.BACKEND
-    if 400 <= status < 500 and kind in (ErrorKind.INVALID_REQUEST, ErrorKind.PERMISSION, ErrorKind.RATE_LIMITED):
-        kind = _kind_of_words(words) or kind
-    explanation = _EXPLANATIONS.get(kind, "The Augment backend answered with status {status}").format(status=status)
-    return Problem(kind, f"{explanation}: {words}" if words else f"{explanation}.", retry_after=retry_after)
-
-
-def from_line(error: object) -> Problem:
-    """The problem that the backend names in a line of an answer that began with status 200."""
-    words = _clean(_text(error))
-    kind = _kind_of_words(words) or ErrorKind.BACKEND
-    explanation = _EXPLANATIONS.get(kind, "The Augment backend failed in the middle of its answer")
-    return Problem(kind, f"{explanation}: {words}" if words else f"{explanation}.")
-
+_TOLD_BY_WORDS: dict[ErrorKind, tuple[ErrorKind, ...]] = {
+    ErrorKind.INVALID_REQUEST: (ErrorKind.BILLING, ErrorKind.CONTEXT_TOO_LONG),
+    ErrorKind.PERMISSION: (ErrorKind.BILLING, ErrorKind.CONTEXT_TOO_LONG),
+    ErrorKind.BACKEND: (ErrorKind.BILLING, ErrorKind.CONTEXT_TOO_LONG),
+    ErrorKind.RATE_LIMITED: (ErrorKind.BILLING,),  # its texts speak of requests and tokens that exceed a limit
+}
+"""What the words of an answer may make of the kind that its status says."""
 
 _EXPLANATIONS = {
     ErrorKind.AUTHENTICATION: (
@@ -71,24 +63,52 @@ _EXPLANATIONS = {
 }
 
 
-def _kind_of_words(words: str) -> ErrorKind | None:
-    if _CREDITS.search(words):
+def from_status(status: int, body: bytes, content_type: str, retry_after: float | None) -> Problem:
+    """The problem behind a status that is not 200. `retry_after` is in seconds."""
+    words = _words(body, content_type)
+    kind = _KINDS.get(status)
+    if kind is None:
+        kind = ErrorKind.INVALID_REQUEST if 400 <= status < 500 else ErrorKind.BACKEND
+    kind = _told_by(words, kind)
+    explanation = _EXPLANATIONS.get(kind, "The Augment backend answered with status {status}").format(status=status)
+    return _problem(kind, explanation, words, retry_after)
+
+
+def from_line(error: object) -> Problem:
+    """The problem that the backend names in a line of an answer that began with status 200."""
+    words = _one_line(_text(error))
+    kind = _told_by(words, ErrorKind.BACKEND)
+    explanation = _EXPLANATIONS.get(kind, "The Augment backend failed in the middle of its answer")
+    return _problem(kind, explanation, words, None)
+
+
+def _problem(kind: ErrorKind, explanation: str, words: str, retry_after: float | None) -> Problem:
+    shown = _SECRET.sub(r"\1***", words)
+    if len(shown) > _MESSAGE_LIMIT:
+        shown = shown[:_MESSAGE_LIMIT] + "…"
+    return Problem(kind, f"{explanation}: {shown}" if shown else f"{explanation}.", retry_after=retry_after)
+
+
+def _told_by(words: str, kind: ErrorKind) -> ErrorKind:
+    possible = _TOLD_BY_WORDS.get(kind, ())
+    if ErrorKind.BILLING in possible and _CREDITS.search(words):
         return ErrorKind.BILLING
-    if _CONTEXT.search(words):
+    if ErrorKind.CONTEXT_TOO_LONG in possible and _CONTEXT.search(words):
         return ErrorKind.CONTEXT_TOO_LONG
-    return None
+    return kind
 
 
 def _words(body: bytes, content_type: str) -> str:
-    """The message in `body`: JSON's `error` or `message`, the text of HTML, else the body as it is."""
+    """The message in `body`: JSON's `error` and `message`, the text of HTML, else the body as it is."""
     try:
         parsed = msgspec.json.decode(body, type=wire.ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         text = body.decode(errors="replace")
         if "html" in content_type.lower() or text.lstrip()[:1] == "<":
-            text = _TAGS.sub(" ", text)
-        return _clean(text)
-    return _clean(_text(parsed.error) or _text(parsed.message) or body.decode(errors="replace"))
+            text = html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", text[:_HTML_LIMIT])))
+        return _one_line(text)
+    texts = dict.fromkeys(text for text in (_text(parsed.error), _text(parsed.message)) if text)
+    return _one_line(": ".join(texts) or body.decode(errors="replace"))
 
 
 def _text(value: object) -> str:
@@ -103,6 +123,5 @@ def _text(value: object) -> str:
             return msgspec.json.encode(value).decode()
 
 
-def _clean(text: str) -> str:
-    words = _SECRETS.sub(r"\1***", " ".join(text.split()))
-    return words if len(words) <= _MESSAGE_LIMIT else words[:_MESSAGE_LIMIT] + "…"
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

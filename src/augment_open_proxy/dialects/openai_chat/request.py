@@ -18,7 +18,7 @@ from augment_open_proxy.core.conversation import (
     ToolCall,
     ToolResult,
 )
-from augment_open_proxy.core.errors import invalid_request
+from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.dialects.data_url import image_from_data_url
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
 from augment_open_proxy.dialects.openai_chat import wire
@@ -54,6 +54,9 @@ def parse(body: bytes) -> Parsed:
         raise invalid_request("messages must hold at least one message.", "messages")
     if wire_request.n not in (None, 1):
         raise invalid_request("n must be 1: the proxy gives one choice for each request.", "n")
+    for name in ("functions", "function_call"):
+        if getattr(wire_request, name):
+            raise _old_functions(name)
     system, messages = _conversation(wire_request.messages)
     tools = _tools(wire_request.tools or [])
     offered = () if wire_request.tool_choice == "none" else tools
@@ -75,7 +78,7 @@ def parse(body: bytes) -> Parsed:
 
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    names = [name for name in IGNORED if getattr(wire_request, name) not in (None, False)]
+    names = [name for name in IGNORED if _asks_for_something(getattr(wire_request, name))]
     if wire_request.tool_choice not in (None, "auto", "none"):
         names.append("tool_choice")
     if wire_request.parallel_tool_calls is False:
@@ -83,12 +86,16 @@ def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _asks_for_something(value: object) -> bool:
+    return value is not None and value is not False and value not in ([], {}, {"type": "text"})
+
+
 def _effort(wire_request: wire.Request) -> Effort | None:
     """The nested `reasoning.effort` wins over `reasoning_effort`."""
     nested = wire_request.reasoning.effort if wire_request.reasoning else None
-    param = "reasoning_effort" if nested is None else "reasoning.effort"
+    param = "reasoning.effort" if nested else "reasoning_effort"
     effort = nested or wire_request.reasoning_effort
-    if effort is None:
+    if not effort:
         return None
     known = _EFFORTS.get(effort.lower())
     if known is None:
@@ -119,16 +126,17 @@ def _conversation(wire_messages: list[wire.Message]) -> tuple[tuple[str, ...], t
             case "tool":
                 messages.append(Message("user", (_tool_result(message, path),)))
             case "function":
-                raise invalid_request(
-                    f"{path}.role 'function' is of the old function-calling API: use tools, and role 'tool'.",
-                    f"{path}.role",
-                )
+                raise _old_functions(f"{path}.role")
             case _:
                 raise invalid_request(
                     f"{path}.role must be system, developer, user, assistant or tool; it is {message.role!r}.",
                     f"{path}.role",
                 )
     return tuple(system), tuple(messages)
+
+
+def _old_functions(path: str) -> ProxyError:
+    return invalid_request(f"{path} is of the old function-calling API: use tools, tool_calls and role 'tool'.", path)
 
 
 def _text(message: wire.Message, path: str) -> str:
@@ -143,6 +151,8 @@ def _user_parts(message: wire.Message, path: str) -> tuple[Part, ...]:
 
 
 def _assistant_parts(message: wire.Message, path: str) -> tuple[Part, ...]:
+    if message.function_call is not None:
+        raise _old_functions(f"{path}.function_call")
     parts: list[Part] = []
     thinking = message.reasoning_content or message.reasoning
     if thinking:
@@ -214,12 +224,7 @@ def _tool(tool: wire.Tool, path: str) -> Tool | CustomTool:
         case "function" if tool.function is not None:
             return _function(tool, tool.function, path)
         case "custom" if tool.custom is not None:
-            grammar = tool.custom.format.grammar if tool.custom.format else None
-            return CustomTool(
-                tool.custom.name,
-                tool.custom.description or "",
-                None if grammar is None else Grammar(grammar.syntax, grammar.definition),
-            )
+            return _custom_tool(tool.custom, f"{path}.custom")
         case "function" | "custom" as kind:
             raise invalid_request(f"{path}.{kind} is missing.", f"{path}.{kind}")
         case _:
@@ -236,3 +241,16 @@ def _function(tool: wire.Tool, function: wire.Function, path: str) -> Tool:
     elif not bytes(parameters).lstrip().startswith(b"{"):
         raise invalid_request(f"{path}.function.parameters must be an object.", f"{path}.function.parameters")
     return Tool(name, function.description or tool.description or "", parameters)
+
+
+def _custom_tool(custom: wire.Custom, path: str) -> CustomTool:
+    if not custom.name:
+        raise invalid_request(f"{path}.name must not be empty.", f"{path}.name")
+    grammar = custom.format.grammar if custom.format else None
+    if custom.format and custom.format.type == "grammar" and grammar is None:
+        raise invalid_request(f"{path}.format.grammar is missing.", f"{path}.format.grammar")
+    return CustomTool(
+        custom.name,
+        custom.description or "",
+        None if grammar is None else Grammar(grammar.syntax, grammar.definition),
+    )

@@ -46,6 +46,7 @@ class Message(Struct, frozen=True):
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    function_call: Any = None
     refusal: str | None = None
 
 
@@ -101,6 +102,8 @@ class Request(Struct, frozen=True):
     reasoning_effort: str | None = None
     reasoning: Reasoning | None = None
     n: int | None = None
+    functions: Any = None
+    function_call: Any = None
     # Accepted, and without effect for now.
     max_tokens: Any = None
     max_completion_tokens: Any = None

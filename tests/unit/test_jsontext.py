@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augment_open_proxy.core.surrogates import mended
+from augment_open_proxy.core.jsontext import mended
 
 
 @pytest.mark.parametrize(
