@@ -25,7 +25,7 @@ test: setup ## Run the whole test suite
 	$(BIN)/pytest
 
 test-watch: setup ## Run the tests again whenever a file changes
-	$(BIN)/ptw . --now
+	$(BIN)/ptw . --now --runner $(BIN)/pytest
 
 check: setup lint typecheck coverage ## Run what CI runs: format, lint, types, tests with coverage
 

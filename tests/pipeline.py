@@ -8,7 +8,7 @@ import msgspec
 from augment_open_proxy.core.events import Event, Failure, Opening
 from augment_open_proxy.core.reply import Reply, fold
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Parsed, Renderer, renderer
-from augment_open_proxy.policies.chain import Chain
+from augment_open_proxy.policies.chain import Chain, policies
 from augment_open_proxy.upstream.catalog import BUILT_IN, Catalog
 from augment_open_proxy.upstream.decode import Decoder
 from augment_open_proxy.upstream.encode import encode
@@ -17,17 +17,18 @@ TURN_ID = "00000000-0000-4000-8000-000000000001"
 CONVERSATION_ID = "00000000-0000-4000-8000-000000000002"
 CREATED = 1_750_000_000
 INPUT_ESTIMATE = 10
+POLICIES = policies(b"secret of the tests")
 
 
 def upstream_request(parsed: Parsed) -> bytes:
     """What the backend is asked."""
-    request = Chain(parsed.request).request
+    request = Chain(parsed.request, POLICIES).request
     return encode(request, Catalog(BUILT_IN).resolve(request.model, request.effort), CONVERSATION_ID)
 
 
 def reply_events(dialect: Dialect, parsed: Parsed, chunks: Iterable[bytes]) -> list[list[Event]]:
     """What the client gets, in batches, when the backend answers with these chunks."""
-    chain = Chain(parsed.request)
+    chain = Chain(parsed.request, POLICIES)
     decoder = Decoder()
     opening = Opening(dialect.id_prefix + TURN_ID, CREATED, parsed.request.model, INPUT_ESTIMATE)
     batches: list[list[Event]] = [[opening], *(decoder.feed(chunk) for chunk in chunks), decoder.close()]

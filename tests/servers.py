@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from augment_open_proxy.journal.log import Log
-from augment_open_proxy.server.app import App
 from augment_open_proxy.server.listen import open_sockets, urls
-from augment_open_proxy.server.run import Server, open_upstream
+from augment_open_proxy.server.run import Server, open_app
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.simulator import Simulator
 
@@ -91,14 +90,14 @@ async def _serve(
         )
         sockets = open_sockets("127.0.0.1", 0)
         url = urls(sockets, "127.0.0.1")[0]
-        async with open_upstream(settings, ask_for_models=False) as upstream:
-            log = Log(settings.logging, settings.log_format, write=lines.append)
+        log = Log(settings.logging, settings.log_format, write=lines.append)
+        async with open_app(settings, log, use_cli=False) as (app, _):
             loop = asyncio.get_running_loop()
 
             def on_ready() -> None:
                 started.append(Proxy(url, simulator, lines, loop))
                 ready.set()
 
-            server = Server(App(settings, upstream, log), on_ready)
+            server = Server(app, on_ready)
             stop.append(lambda: loop.call_soon_threadsafe(setattr, server, "should_exit", True))
             await server.serve(sockets)

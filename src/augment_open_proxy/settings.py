@@ -98,6 +98,22 @@ def _one_of(values: Mapping[str, T]) -> Parser[T]:
 _milliseconds = _whole(0, 10**12, "a whole number of milliseconds, or 0 for no limit")
 
 
+_YES_OR_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _yes_or_no(text: str) -> bool:
+    value = _YES_OR_NO.get(text.lower())
+    if value is None:
+        raise ValueError("true or false")
+    return value
+
+
+def _factor(text: str) -> float:
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,9})?", text) or not 0.1 <= float(text) <= 10:
+        raise ValueError("a number from 0.1 to 10")
+    return float(text)
+
+
 def _timeout(text: str) -> float | None:
     return _milliseconds(text) / 1000 or None
 
@@ -251,6 +267,20 @@ class Settings:
     body_limit: int = _setting(
         "AOP_BODY_LIMIT", "33554432", _whole(1, 2**40), "--body-limit BYTES", "largest request body that is read"
     )
+    fetch_urls: bool = _setting(
+        "AOP_FETCH_URLS",
+        "true",
+        _yes_or_no,
+        "--fetch-urls YES",
+        "fetch pictures and documents that requests name by URL",
+    )
+    claude_token_factor: float = _setting(
+        "AOP_CLAUDE_TOKEN_FACTOR",
+        "1.2",
+        _factor,
+        "--claude-token-factor FACTOR",
+        "Claude's tokens for one of the o200k tokenizer",
+    )
     ca_file: Path | None = _setting(
         "AOP_CA_FILE",
         "",
@@ -258,6 +288,14 @@ class Settings:
         "--ca-file FILE",
         "PEM file of certificate authorities to trust beside the system's",
         aliases={"NODE_EXTRA_CA_CERTS": _file_if_there},
+    )
+    secret: str | None = _setting(
+        "AOP_SECRET",
+        "",
+        _optional(str),
+        "",
+        "what seals are made with, for replicas; else one is made and kept",
+        secret=True,
     )
     state_dir: Path = _setting(
         "AOP_STATE_DIR", "", _path, "--state-dir DIR", "folder for what outlives a restart", computed=user_state_dir

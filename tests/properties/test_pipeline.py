@@ -13,7 +13,7 @@ from augment_open_proxy.core.reply import fold
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Parsed
 from augment_open_proxy.dialects.registry import DIALECTS
 from augment_open_proxy.upstream.decode import Decoder
-from tests.cases import SCENARIOS, parsed_request, upstream_answer
+from tests.cases import parsed_request, per_case, upstream_answer
 from tests.pipeline import reply_events, streamed, whole, whole_reply
 from tests.properties import grammar
 from tests.properties.strategies import answers, any_bytes, cuts, places
@@ -23,7 +23,6 @@ PARSED = Parsed(
     Delivery(stream=True, include_usage=True),
 )
 per_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-per_scenario = pytest.mark.parametrize("scenario", SCENARIOS)
 
 
 def flat(batches: list[list[Event]]) -> list[Event]:
@@ -57,8 +56,7 @@ def test_the_cuts_do_not_matter(dialect: Dialect, data: bytes, at: list[int]) ->
     assert streamed(dialect, PARSED, cuts(data, at)) == streamed(dialect, PARSED, [data])
 
 
-@per_dialect
-@per_scenario
+@per_case
 def test_each_case_byte_by_byte_gives_the_same(scenario: str, dialect: Dialect) -> None:
     data, parsed = upstream_answer(scenario), parsed_request(scenario, dialect)
     bytewise = [data[i : i + 1] for i in range(len(data))]
@@ -66,8 +64,7 @@ def test_each_case_byte_by_byte_gives_the_same(scenario: str, dialect: Dialect) 
     assert whole(dialect, parsed, bytewise) == whole(dialect, parsed, [data])
 
 
-@per_dialect
-@per_scenario
+@per_case
 def test_each_case_cut_once_anywhere_gives_the_same(scenario: str, dialect: Dialect) -> None:
     data, parsed = upstream_answer(scenario), parsed_request(scenario, dialect)
     expected = streamed(dialect, parsed, [data])
@@ -75,8 +72,7 @@ def test_each_case_cut_once_anywhere_gives_the_same(scenario: str, dialect: Dial
         assert streamed(dialect, parsed, [data[:place], data[place:]]) == expected
 
 
-@per_dialect
-@per_scenario
+@per_case
 def test_truncation_anywhere_before_the_end_gives_one_error_and_no_success(scenario: str, dialect: Dialect) -> None:
     """The line that tells the end must be whole; a cut before it is an error, whatever has come by then."""
     data, parsed = upstream_answer(scenario), parsed_request(scenario, dialect)

@@ -171,6 +171,12 @@ async def drips(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
 
 
+async def packed_then_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The end of the packed data is the end; what would follow is not waited for."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + zlib.compress(b"x" * 1000, wbits=31))
+    await silent(reader, writer)
+
+
 async def endless_chunks(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     while not writer.is_closing():
@@ -314,6 +320,36 @@ async def test_the_system_s_resolver_leads_to_no_private_address_either(host: st
         await refusal(fetcher, f"https://{host}:{canary.port}/")
         await fetcher.close()
     assert canary.count == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://canary.test:PORT/", "only https"),
+        ("https://me@canary.test:PORT/", "credentials"),
+        ("https://:x@canary.test:PORT/", "credentials"),
+        ("https://canary.test:PORT/" + "a" * 8192, "longer than 8192 characters"),
+        (f"https://{'a' * 64}.test:PORT/", "no valid host"),
+        ("https://canary_test%2f:PORT/", "no valid host"),
+        ("https://127.1:PORT/", "usual spelling"),
+    ],
+)
+@in_a_loop
+async def test_a_bad_url_is_refused_wherever_it_leads(url: str, reason: str) -> None:
+    async with (
+        Canary().listening() as canary,
+        fetching(everything_is_the_canary, allowed=lambda address: True) as fetcher,
+    ):
+        assert reason in await refusal(fetcher, url.replace("PORT", str(canary.port)))
+    assert canary.count == 0
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]", "[fd00:ec2::254]", "169.254.169.254"])
+@in_a_loop
+async def test_an_address_itself_is_refused_before_a_connection_is_thought_of(address: str) -> None:
+    async with fetching(everything_is_the_canary) as fetcher:
+        assert "is not a public address" in await refusal(fetcher, f"https://{address}/")
+        assert fetcher._session is None
 
 
 @pytest.mark.parametrize("host", ["canary.test", "127.0.0.1", "[::ffff:127.0.0.1]"])
@@ -525,7 +561,10 @@ def test_it_works_in_the_event_loop_of_the_server(certificate: tuple[Path, Path]
         (says(zlib.compress(bytes(10_000_000), wbits=31), Content_Encoding="gzip"), "it is larger than"),
         (says(zlib.compress(bytes(1001)), Content_Encoding=" Deflate"), "it is larger than"),
         (says(zlib.compress(PNG, wbits=31)[:-9], Content_Encoding="gzip"), "it ends early"),
-        (says(zlib.compress(b"", 0, 31)[:10] + b"\0\0\0\xff\xff" * 201, Content_Encoding="gzip"), "it is larger than"),
+        (
+            says(zlib.compress(b"", 0, 31)[:10] + b"\0\0\0\xff\xff" * 201, length=None, Content_Encoding="gzip"),
+            "it is larger than",
+        ),
         (says(PNG, Content_Encoding="gzip"), "it cannot be unpacked"),
         (says(PNG, Content_Encoding="br"), "it is encoded as 'br'"),
         (says(PNG, Content_Encoding="gzip, gzip"), "it is encoded as 'gzip, gzip'"),
@@ -555,6 +594,7 @@ async def test_a_bad_answer_is_refused_with_its_reason(
         says(zlib.compress(b"x" * 1000, wbits=31), Content_Encoding="gzip"),
         says(zlib.compress(b"x" * 1000), Content_Encoding="deflate"),
         says(zlib.compress(b"x" * 1000) + b"left over", Content_Encoding="deflate"),
+        packed_then_silent,
         says(b"x" * 1000, media_type=" ;nonsense\\/ \xff"),
         says(b"3e8\r\n" + b"x" * 1000 + b"\r\n0\r\n\r\n", length=None, Transfer_Encoding="chunked"),
     ],

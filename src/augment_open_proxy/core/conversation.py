@@ -24,8 +24,24 @@ class Image(Struct, frozen=True, tag="image"):
     data: str
 
 
+class Attachment(Struct, frozen=True, tag="attachment"):
+    """A picture or document that is not content yet, behind a URL or in a PDF; `server/resolve.py` makes it content.
+
+    It has `url`, or `data` (base64 of a PDF). `param` is the path of the client's field, for errors.
+    """
+
+    kind: Literal["image", "document"]
+    param: str
+    url: str | None = None
+    data: str | None = None
+    title: str | None = None
+
+
 class Thinking(Struct, frozen=True, tag="thinking"):
-    """What the model thought before it answered. `opaque` is what the client must get back unchanged."""
+    """What the model thought before it answered. `opaque` is what the client must get back unchanged: the seal.
+
+    In a request `opaque` is `None` where the dialect has no seals, and else what the client sent, to be checked.
+    """
 
     text: str
     opaque: str | None = None
@@ -44,11 +60,11 @@ class ToolResult(Struct, frozen=True, tag="tool_result"):
     """What a tool gave back for the call `call_id`."""
 
     call_id: str
-    content: tuple[Text | Image, ...]
+    content: tuple[Text | Image | Attachment, ...]
     is_error: bool = False
 
 
-Part = Text | Image | Thinking | ToolCall | ToolResult
+Part = Text | Image | Attachment | Thinking | ToolCall | ToolResult
 Role = Literal["system", "user", "assistant"]
 
 
@@ -82,12 +98,17 @@ class CustomTool(Struct, frozen=True):
     grammar: Grammar | None = None
 
 
+ThinkingOutput = Literal["plain", "sealed", "omitted", "none"]
+"""How thinking is given out: as text, with a seal, as a seal alone, not at all."""
+
+
 class ChatRequest(Struct, frozen=True):
     """One turn that is asked of a model.
 
     `system` holds the instructions before the conversation, each a system message of its own; a later one stands in
     `messages`. `model` is the client's name for it. `conversation` names the conversation where the client tells it.
-    `ignored` lists the parameters that were accepted and have no effect, as the client spelled them.
+    `ignored` lists the parameters that were accepted and have no effect, as the client spelled them, `left_out` the
+    tools that are not offered. `whole_arguments`: a call whose arguments are no JSON object is a failure.
     """
 
     model: str
@@ -96,4 +117,7 @@ class ChatRequest(Struct, frozen=True):
     tools: tuple[Tool | CustomTool, ...] = ()
     effort: Effort | None = None
     conversation: str | None = None
+    thinking: ThinkingOutput = "plain"
+    whole_arguments: bool = False
     ignored: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()

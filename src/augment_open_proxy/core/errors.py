@@ -18,6 +18,7 @@ class ErrorKind(StrEnum):
     CONTEXT_TOO_LONG = "context_too_long"
     REQUEST_TOO_LARGE = "request_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    THREAD_UNSUPPORTED = "thread_unsupported"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
     BACKEND = "backend"

@@ -45,11 +45,11 @@ class StreamRenderer(Protocol):
 
 
 class Dialect(Struct, frozen=True):
-    """One client API. `paths` take chat requests; `prefix` says which unknown paths it answers for."""
+    """One client API. `paths` take chat requests; `prefixes` say which other paths are told errors in its shape."""
 
     name: str
     paths: tuple[str, ...]
-    prefix: str
+    prefixes: tuple[str, ...]
     id_prefix: str
     request_id_header: str
     errors: Mapping[ErrorKind, ErrorShape]

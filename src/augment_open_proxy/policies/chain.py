@@ -1,11 +1,12 @@
 """The policies of a request, in their order: requests go through them towards the backend, events come back."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from augment_open_proxy.core.conversation import ChatRequest
 from augment_open_proxy.core.events import Event
-from augment_open_proxy.policies import custom_tools, history, usage
+from augment_open_proxy.policies import arguments, custom_tools, history, sealing, usage
 
 
 class Feed(Protocol):
@@ -17,13 +18,22 @@ class Feed(Protocol):
 Prepare = Callable[[ChatRequest], tuple[ChatRequest, Feed | None]]
 """Changes a request, or raises `ProxyError`; gives the machine for its reply, `None` where there is nothing to do."""
 
-POLICIES: tuple[Prepare, ...] = (history.prepare, custom_tools.prepare, usage.prepare)
+
+def policies(secret: bytes) -> tuple[Prepare, ...]:
+    """All policies, in the order in which a request meets them. Seals are made with `secret`."""
+    return (
+        partial(sealing.prepare, secret=secret),
+        history.prepare,
+        arguments.prepare,
+        custom_tools.prepare,
+        usage.prepare,
+    )
 
 
 class Chain:
     """The policies applied to one request: `request` is what the backend is asked, `feed` is what the client gets."""
 
-    def __init__(self, request: ChatRequest, policies: Sequence[Prepare] = POLICIES) -> None:
+    def __init__(self, request: ChatRequest, policies: Sequence[Prepare]) -> None:
         self._feeds: list[Feed] = []
         for prepare in policies:
             request, feed = prepare(request)
@@ -33,5 +43,7 @@ class Chain:
 
     def feed(self, events: list[Event]) -> list[Event]:
         for feed in self._feeds:
+            if not events:
+                break
             events = feed.feed(events)
         return events

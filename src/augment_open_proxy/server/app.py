@@ -5,18 +5,24 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from augment_open_proxy import __version__
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.dialects.registry import DIALECTS, nearest
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record
 from augment_open_proxy.server import models
 from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, respond
+from augment_open_proxy.server.counting import TokenCounting
 from augment_open_proxy.server.exchange import Exchange, error_response
+from augment_open_proxy.server.fetch import Fetcher
 from augment_open_proxy.server.guard import Guard
+from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.upstream.attempts import Upstream
 
@@ -28,19 +34,24 @@ _log = logging.getLogger(__name__)
 class App:
     """The ASGI application of a server whose `upstream` is ready."""
 
-    def __init__(self, settings: Settings, upstream: Upstream, log: Log) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream, fetcher: Fetcher, secret: bytes, log: Log) -> None:
         self._upstream = upstream
         self._log = log
         self._guard = Guard(settings.host, settings.allowed_hosts)
-        exchange = Exchange(upstream, self._log, settings.body_limit)
+        resolver = Resolver(fetcher)
+        exchange = Exchange(upstream, resolver, secret, log, settings.body_limit)
+        counting = TokenCounting(resolver, upstream.listing, settings.claude_token_factor, settings.body_limit)
         self._routes: dict[str, dict[str, Handler]] = {
-            "/": {"GET": self._status},
+            "/": {"GET": _status},
+            "/api/hello": {"GET": _status},
             "/v1/models": {"GET": self._list_models},
             "/models": {"GET": self._list_models},
         }
         for dialect in DIALECTS:
             for path in dialect.paths:
                 self._routes[path] = {"POST": partial(exchange.handle, dialect)}
+        for path in ANTHROPIC_MESSAGES.paths:
+            self._routes[f"{path}/count_tokens"] = {"POST": counting.handle}
         self._below: dict[str, dict[str, Handler]] = {
             "/v1/models/": {"GET": self._show_model},
             "/models/": {"GET": self._show_model},
@@ -50,7 +61,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"the server was asked to serve {scope['type']}")
-        record = Record(scope["method"], scope["path"], time.monotonic())
+        record = Record(scope["method"], scope["path"], time.monotonic(), request_id=f"req-{uuid.uuid4()}")
         try:
             await self._serve(scope, receive, send, record)
         except ClientLeft:
@@ -86,20 +97,25 @@ class App:
             return partial(_refuse_method, ", ".join(methods))
         return methods[method]
 
-    async def _status(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        await _answer(send, record, msgspec.json.encode(STATUS))
-
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        await _answer(send, record, models.render_list(self._upstream.listing.current()))
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        await _answer(send, record, models.render_list(self._upstream.listing.current(), query))
 
     async def _show_model(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         name = scope["path"].partition("/models/")[2]
         await _answer(send, record, models.render_model(self._upstream.listing.current(), name))
 
 
+async def _status(scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+    await _answer(send, record, msgspec.json.encode(STATUS))
+
+
 async def _answer(send: Send, record: Record, body: bytes) -> None:
+    """An answer that clients of any API read."""
     record.status = 200
-    await respond(send, 200, [(b"content-type", b"application/json")], body)
+    id_ = (record.request_id or "").encode()
+    ids = {dialect.request_id_header.encode(): id_ for dialect in DIALECTS}
+    await respond(send, 200, [(b"content-type", b"application/json"), *ids.items()], body)
 
 
 async def _refuse_method(allowed: str, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
@@ -110,14 +126,20 @@ async def _refuse_method(allowed: str, scope: Scope, receive: Receive, send: Sen
 async def _refuse(
     scope: Scope, send: Send, record: Record, problem: Problem, more_headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> None:
-    dialect = nearest(scope["path"])
-    if record.request_id is None:
-        record.request_id = f"req-{uuid.uuid4()}"
-    status, headers, body = error_response(dialect, problem, record.request_id)
+    dialect = _dialect(scope)
+    status, headers, body = error_response(dialect, problem, record.request_id or "")
     record.status, record.error = status, problem.message
     if record.request is not None:
         record.response = msgspec.Raw(body)
     await respond(send, status, [*headers, *more_headers], body)
+
+
+def _dialect(scope: Scope) -> Dialect:
+    """In whose shape an error is told: by the path, and where clients of both APIs ask, by Anthropic's header."""
+    is_shared = scope["path"].startswith(("/v1/models", "/models"))
+    if is_shared and any(name == b"anthropic-version" for name, _ in scope["headers"]):
+        return ANTHROPIC_MESSAGES
+    return nearest(scope["path"])
 
 
 def _shown(path: str) -> str:

@@ -17,9 +17,11 @@ from augment_open_proxy.core.jsontext import UNREADABLE, mended
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Renderer, renderer
 from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record, Recorder
-from augment_open_proxy.policies.chain import Chain
+from augment_open_proxy.policies.chain import Chain, policies
 from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send, read_body
-from augment_open_proxy.tokens.length import estimate
+from augment_open_proxy.server.conversation import conversation_id
+from augment_open_proxy.server.resolve import Resolver
+from augment_open_proxy.tokens.request import estimate_request
 from augment_open_proxy.upstream.attempts import Turn, Upstream
 
 HEARTBEAT = 5.0
@@ -31,8 +33,11 @@ _log = logging.getLogger(__name__)
 class Exchange:
     """Serves the chat requests of all dialects."""
 
-    def __init__(self, upstream: Upstream, log: Log, body_limit: int) -> None:
+    def __init__(self, upstream: Upstream, resolver: Resolver, secret: bytes, log: Log, body_limit: int) -> None:
+        """`secret` is what seals are made with; `body_limit` is in bytes."""
         self._upstream = upstream
+        self._resolver = resolver
+        self._policies = policies(secret)
         self._log = log
         self._body_limit = body_limit
 
@@ -45,14 +50,15 @@ class Exchange:
             record.request = _shown(body)
         parsed = dialect.parse(body)
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
-        chain = Chain(parsed.request)
-        turn = Turn(self._upstream, chain.request, turn_id, parsed.request.conversation or str(uuid.uuid4()))
+        request = await self._resolver.resolve(parsed.request)
+        chain = Chain(request, self._policies)
+        turn = Turn(self._upstream, chain.request, turn_id, conversation_id(request, scope))
         record.effective_model = turn.model_id
         opening = Opening(
             id=record.request_id,
             created=int(time.time()),
             model=parsed.request.model,
-            input_estimate=estimate(len(turn.body)),
+            input_estimate=estimate_request(chain.request, turn.model_id),
         )
         recorder = Recorder(record, keep_body=self._log.keeps_bodies)
         relay = _Relay(send, dialect, parsed.delivery, _reply_headers(dialect, record, parsed.request), recorder)
@@ -80,14 +86,23 @@ async def _batches(opening: Opening, turn: Turn, chain: Chain) -> AsyncGenerator
             out = chain.feed(events)
             if out:
                 yield out
+                if isinstance(out[-1], Failure | Finish):
+                    return  # a policy may end the reply before the backend does
 
 
 def _reply_headers(dialect: Dialect, record: Record, request: ChatRequest) -> Headers:
     headers: Headers = [(dialect.request_id_header.encode(), (record.request_id or "").encode())]
-    if request.ignored:
-        headers.append((b"x-aop-ignored-parameters", ", ".join(request.ignored).encode()))
-        record.notices += (f"ignored: {', '.join(request.ignored)}",)
+    for name, values in (("ignored-parameters", request.ignored), ("left-out-tools", request.left_out)):
+        if values:
+            listed = ", ".join(values)
+            headers.append((f"x-aop-{name}".encode(), _header_text(listed)))
+            record.notices += (f"{name.replace('-', ' ')}: {listed}",)
     return headers
+
+
+def _header_text(text: str) -> bytes:
+    """Text that a client gave, fit for a header."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:1000]).encode()
 
 
 def error_response(dialect: Dialect, problem: Problem, request_id: str) -> tuple[int, Headers, bytes]:

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import gc
 import logging
+import secrets
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.server.app import App
+from augment_open_proxy.server.fetch import Fetcher
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.state import StateFolder
 from augment_open_proxy.upstream.attempts import Upstream
@@ -28,6 +30,8 @@ KEEP_ALIVE = 75
 """Seconds that an idle connection of a client is kept; longer than most clients keep theirs, so that none is reset."""
 SHUTDOWN_GRACE = 30
 """Seconds that streams in flight may go on after the signal to stop."""
+SECRET_SIZE = 32
+"""Bytes."""
 DEMO_DELAY = 0.02
 """Seconds between two lines of the simulator's answers in the demo, so that a stream looks like one."""
 
@@ -65,20 +69,34 @@ def list_models(settings: Settings) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def open_upstream(settings: Settings, *, ask_for_models: bool = True) -> AsyncIterator[Upstream]:
-    """The backend as these settings describe it, closed at the end."""
-    client = Client(
-        Timeouts(settings.connect_timeout, settings.headers_timeout, settings.body_timeout), settings.ca_file
-    )
-    listing = Listing(find_cli() if ask_for_models else None, settings.disable_effort_models)
-    credentials = CredentialSource(
-        settings.augment_api_token, settings.augment_api_url, settings.augment_session_auth, Path.home()
-    )
-    try:
-        yield Upstream(client, credentials, listing)
-    finally:
-        await listing.close()
-        await client.close()
+async def open_app(settings: Settings, log: Log, *, use_cli: bool = True) -> AsyncIterator[tuple[App, Ready]]:
+    """The application with all that it needs, closed at the end; without `use_cli`, models are the built-in ones."""
+    timeouts = Timeouts(settings.connect_timeout, settings.headers_timeout, settings.body_timeout)
+    async with contextlib.AsyncExitStack() as stack:
+        client = Client(timeouts, settings.ca_file)
+        stack.push_async_callback(client.close)
+        fetcher = Fetcher(settings.fetch_urls, settings.ca_file)
+        stack.push_async_callback(fetcher.close)
+        listing = Listing(find_cli() if use_cli else None, settings.disable_effort_models)
+        stack.push_async_callback(listing.close)
+        credentials = CredentialSource(
+            settings.augment_api_token, settings.augment_api_url, settings.augment_session_auth, Path.home()
+        )
+        state = StateFolder(settings.state_dir)
+        app = App(settings, Upstream(client, credentials, listing), fetcher, _secret(settings, state), log)
+        place = state.describe()
+        yield app, Ready(credentials.describe(), place, (state.warning,) if state.warning else ())
+
+
+def _secret(settings: Settings, state: StateFolder) -> bytes:
+    """What seals are made with: the setting, else one that is made once and kept in the state folder."""
+    if settings.secret is not None:
+        return settings.secret.encode(errors="surrogateescape")
+    kept = state.read("secret")
+    if kept is None or len(kept) < SECRET_SIZE:
+        kept = secrets.token_bytes(SECRET_SIZE)
+        state.write("secret", kept)
+    return kept
 
 
 async def _serve(
@@ -87,12 +105,9 @@ async def _serve(
     async with contextlib.AsyncExitStack() as stack:
         if demo:
             settings = await stack.enter_async_context(_simulated(settings))
-        upstream = await stack.enter_async_context(open_upstream(settings, ask_for_models=not demo))
-        state = StateFolder(settings.state_dir)
-        place = state.describe()
-        ready = Ready(upstream.credentials.describe(), place, (state.warning,) if state.warning else ())
         log = Log(settings.logging, settings.log_format)
-        await Server(App(settings, upstream, log), lambda: on_ready(ready)).serve(sockets)
+        app, ready = await stack.enter_async_context(open_app(settings, log, use_cli=not demo))
+        await Server(app, lambda: on_ready(ready)).serve(sockets)
 
 
 @contextlib.asynccontextmanager

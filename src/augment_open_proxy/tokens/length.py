@@ -25,13 +25,12 @@ _ASCII_WEIGHTS = (
     (b" .", 1.044),
 )
 _OTHER_WEIGHTS = (
-    (b"1", 0.387),  # Greek, Cyrillic, Hebrew, Arabic
-    (b"2", 0.402),  # the scripts of India and South-East Asia, typographic signs
-    (b"3", 0.777),  # Chinese, Japanese, Korean
+    (b"L", 1.76),  # Latin letters with accents: they stand for longer words, not only for themselves
+    (b"1", 0.34),  # Greek, Cyrillic, Hebrew, Arabic
+    (b"2", 0.385),  # the scripts of India and South-East Asia, typographic signs
+    (b"3", 0.75),  # Chinese, Japanese, Korean
     (b"4", 1.8),  # emoji
 )
-_ACCENTED_LETTERS, _ACCENTED_WEIGHT = 25, 0.155
-"""In a text with accents, words of lower case cost more than English ones: so many letters for each accent do."""
 
 
 def _kind(byte: int) -> str:
@@ -80,5 +79,4 @@ def _tokens(data: bytes) -> float:
     tokens = sum(weight * kinds.count(pattern) for pattern, weight in _ASCII_WEIGHTS)
     if not data.isascii():
         tokens += sum(weight * kinds.count(pattern) for pattern, weight in _OTHER_WEIGHTS)
-        tokens += _ACCENTED_WEIGHT * min(kinds.count(b"a"), _ACCENTED_LETTERS * kinds.count(b"L"))
     return tokens

@@ -1,12 +1,14 @@
 """The input tokens of a whole request: system, messages, tools and pictures, with what an API adds around them.
 
-The text is counted by the function that is given, or estimated; the rest is the same for both.
+The text is counted by the function that is given, or estimated; the rest is the same for both. An attachment is
+counted as a picture of unknown size until `server/resolve.py` has made it content.
 """
 
 from collections.abc import Callable, Iterator
 from typing import assert_never
 
 from augment_open_proxy.core.conversation import (
+    Attachment,
     ChatRequest,
     CustomTool,
     Image,
@@ -70,19 +72,21 @@ def _texts(request: ChatRequest) -> Iterator[str]:
                 assert_never(tool)
 
 
-def _contents(request: ChatRequest) -> Iterator[str | Image]:
+def _contents(request: ChatRequest) -> Iterator[str | Image | Attachment]:
     for message in request.messages:
         for part in message.content:
             yield from _content(part)
 
 
-def _content(part: Part) -> Iterator[str | Image]:
+def _content(part: Part) -> Iterator[str | Image | Attachment]:
     """The texts and pictures of a part."""
     match part:
         case Text() | Thinking():
             yield part.text
-        case Image():
+        case Image() | Attachment():
             yield part
+        case Attachment():
+            pass  # content that is not there yet
         case ToolCall():
             yield part.name
             yield part.arguments
@@ -100,4 +104,9 @@ def _beside_text(request: ChatRequest, model: str) -> int:
     for message in request.messages:
         tokens += sum(PER_CALL for part in message.content if type(part) is ToolCall)
         tokens += sum(PER_RESULT for part in message.content if type(part) is ToolResult)
-    return tokens + sum(image_tokens(content.data, model) for content in _contents(request) if type(content) is Image)
+    for content in _contents(request):
+        if type(content) is Image:
+            tokens += image_tokens(content.data, model)
+        elif type(content) is Attachment:
+            tokens += image_tokens("", model)
+    return tokens

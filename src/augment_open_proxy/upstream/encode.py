@@ -7,7 +7,17 @@ end is the current turn. Beyond the SDK, which drops them: images, in messages a
 import msgspec
 
 from augment_open_proxy import __version__
-from augment_open_proxy.core.conversation import ChatRequest, Image, Message, Text, Thinking, Tool, ToolCall, ToolResult
+from augment_open_proxy.core.conversation import (
+    Attachment,
+    ChatRequest,
+    Image,
+    Message,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 from augment_open_proxy.upstream import wire
 
 IMAGE_FORMATS = {
@@ -91,8 +101,8 @@ class _Turn:
                     self.nodes.append(wire.ImageNode(len(self.nodes), _image(part)))
                 case ToolResult():
                     self.nodes.append(wire.ToolResultNode(len(self.nodes), _tool_result(part)))
-                case Thinking() | ToolCall():
-                    raise ValueError("thinking and tool calls belong to assistant messages")
+                case Thinking() | ToolCall() | Attachment():
+                    raise ValueError("thinking and tool calls belong to assistant messages, attachments are resolved")
         text = "".join(texts)
         if text:
             if self._texts:
@@ -111,7 +121,7 @@ class _Turn:
                     nodes.append(wire.ThinkingNode(len(nodes), wire.ThinkingContent(text)))
                 case ToolCall(id=id_, name=name, arguments=arguments):
                     nodes.append(wire.ToolUseNode(len(nodes), wire.ToolUse(id_, name, arguments)))
-                case Image() | ToolResult():
+                case Image() | ToolResult() | Attachment():
                     raise ValueError("images and tool results belong to user messages")
         return wire.HistoryEntry(self.text(), self.nodes, "".join(texts), nodes)
 
@@ -125,8 +135,9 @@ def _tool_result(result: ToolResult) -> wire.ToolResultContent:
     nodes: list[wire.ResultText | wire.ResultImage] | msgspec.UnsetType = msgspec.UNSET
     if any(isinstance(part, Image) for part in result.content):
         nodes = [
-            wire.ResultText(part.text) if isinstance(part, Text) else wire.ResultImage(_image(part))
+            wire.ResultImage(_image(part)) if isinstance(part, Image) else wire.ResultText(part.text)
             for part in result.content
+            if not isinstance(part, Attachment)
         ]
     return wire.ToolResultContent(result.call_id, content, result.is_error, nodes)
 

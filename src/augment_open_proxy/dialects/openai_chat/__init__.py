@@ -9,7 +9,7 @@ from augment_open_proxy.dialects.openai_chat.stream import ChatStream
 OPENAI_CHAT = Dialect(
     name="openai_chat",
     paths=("/v1/chat/completions", "/chat/completions"),
-    prefix="/",
+    prefixes=("/",),
     id_prefix="chatcmpl-",
     request_id_header="x-request-id",
     errors=ERRORS,

@@ -1,0 +1,154 @@
+"""Messages body → `ChatRequest`. The only place in this dialect that reads `stream`."""
+
+from typing import get_args
+
+import msgspec
+
+from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Part, Text, ThinkingOutput
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
+from augment_open_proxy.core.jsontext import UNREADABLE
+from augment_open_proxy.dialects.anthropic_messages import wire
+from augment_open_proxy.dialects.anthropic_messages.tools import parse_tools
+from augment_open_proxy.dialects.blocks import Block, assistant_parts, unsupported, user_parts
+from augment_open_proxy.dialects.dialect import Delivery, Parsed
+from augment_open_proxy.dialects.reading import read
+
+_decode = msgspec.json.Decoder(wire.Request)
+_decode_count = msgspec.json.Decoder(wire.CountTokensRequest)
+_decode_session = msgspec.json.Decoder(wire.Session)
+_EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
+
+IGNORED = ("stop_sequences", "temperature", "top_p", "top_k", "max_tokens")
+"""Accepted without effect; a response header names those that a client sent."""
+_BILLING = "x-anthropic-billing-header"
+"""Claude Code's system block that begins so differs with every request, and would spoil the backend's cache."""
+_LOW_BUDGET, _MEDIUM_BUDGET = 4096, 16384
+
+
+def parse(body: bytes) -> Parsed:
+    """Raises `ProxyError` (invalid request) that names the field by its path."""
+    wire_request = read(_decode, body)
+    return Parsed(_request(wire_request, _ignored(wire_request)), Delivery(stream=bool(wire_request.stream)))
+
+
+def parse_count(body: bytes) -> ChatRequest:
+    """The body of `count_tokens`: the same, but for what concerns the reply."""
+    return _request(read(_decode_count, body), ())
+
+
+def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...]) -> ChatRequest:
+    if not wire_request.model.strip():
+        raise invalid_request("model must not be empty.", "model")
+    if not wire_request.messages:
+        raise invalid_request("messages must hold at least one message.", "messages")
+    if wire_request.thread is not None:
+        raise ProxyError(
+            Problem(ErrorKind.THREAD_UNSUPPORTED, "Message threads are not kept here yet; send the whole conversation.")
+        )
+    choice = wire_request.tool_choice
+    tools, left_out = parse_tools(wire_request.tools or [], choice)
+    return ChatRequest(
+        model=wire_request.model,
+        messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(wire_request.messages)),
+        system=_system(wire_request.system),
+        tools=() if choice is not None and choice.type == "none" else tools,
+        effort=_effort(wire_request),
+        conversation=_session(wire_request.metadata),
+        thinking=_thinking(wire_request.thinking),
+        whole_arguments=True,
+        ignored=ignored,
+        left_out=left_out,
+    )
+
+
+def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
+    names = [name for name in IGNORED if getattr(wire_request, name) not in (None, [])]
+    choice = wire_request.tool_choice
+    if choice is not None and (choice.type not in ("auto", "none") or choice.disable_parallel_tool_use):
+        names.append("tool_choice")
+    if wire_request.output_config is not None and wire_request.output_config.format is not None:
+        names.append("output_config.format")
+    if wire_request.output_format is not None:
+        names.append("output_format")
+    return tuple(names)
+
+
+# ---------------------------------------------------------------- messages
+
+
+def _system(system: str | list[Block] | None) -> tuple[str, ...]:
+    """The blocks as one text, joined with nothing between, as the backend's SDK joins them."""
+    if system is None or isinstance(system, str):
+        return (system,) if system else ()
+    text = ""
+    for i, block in enumerate(system):
+        if block.type != "text" or block.text is None:
+            raise invalid_request(f"system[{i}] must be a text block.", f"system[{i}]")
+        if not block.text.startswith(_BILLING):
+            text += block.text
+    return (text,) if text else ()
+
+
+def _message(message: wire.Message, path: str) -> Message:
+    match message.role:
+        case "user":
+            read_block = user_parts
+        case "assistant":
+            read_block = assistant_parts
+        case "system":
+            read_block = _system_parts
+        case role:
+            raise invalid_request(f"{path}.role must be user, assistant or system; it is {role!r}.", f"{path}.role")
+    if isinstance(message.content, str):
+        return Message(message.role, (Text(message.content),))
+    return Message(
+        message.role,
+        tuple(part for i, block in enumerate(message.content) for part in read_block(block, f"{path}.content[{i}]")),
+    )
+
+
+def _system_parts(block: Block, path: str) -> tuple[Part, ...]:
+    if block.type != "text" or block.text is None:
+        raise unsupported(block, path)
+    return (Text(block.text),)
+
+
+def _session(metadata: wire.Metadata | None) -> str | None:
+    """Claude Code's session, in JSON today, behind `_session_` in older versions."""
+    user_id = metadata.user_id if metadata is not None else None
+    if not user_id:
+        return None
+    try:
+        return _decode_session.decode(user_id).session_id
+    except UNREADABLE:
+        return user_id.rpartition("_session_")[2] if "_session_" in user_id else None
+
+
+# ---------------------------------------------------------------- thinking
+
+
+def _effort(wire_request: wire.CountTokensRequest) -> Effort | None:
+    """`output_config.effort` wins over the budget of `thinking`."""
+    effort = wire_request.output_config.effort if wire_request.output_config is not None else None
+    if effort:
+        known = _EFFORTS.get(effort.lower())
+        if known is None:
+            path = "output_config.effort"
+            raise invalid_request(f"{path} must be one of {', '.join(_EFFORTS)}; it is {effort!r}.", path)
+        return known
+    match wire_request.thinking:
+        case wire.ThinkingConfig(type="enabled", budget_tokens=budget):
+            if budget is None or budget <= _LOW_BUDGET:
+                return "low"
+            return "medium" if budget <= _MEDIUM_BUDGET else "high"
+        case wire.ThinkingConfig(type="disabled"):
+            return "none"
+        case _:
+            return None
+
+
+def _thinking(thinking: wire.ThinkingConfig | None) -> ThinkingOutput:
+    """How thinking is shown: a client that does not ask for it gets none, as at Anthropic."""
+    if thinking is None or thinking.type == "disabled":
+        return "none"
+    return "omitted" if thinking.display == "omitted" else "sealed"

@@ -1,0 +1,127 @@
+"""Tools of the Messages API: the client's own, those whose schema Anthropic documents, and those of its servers."""
+
+import re
+
+import msgspec
+
+from augment_open_proxy.core.conversation import Tool
+from augment_open_proxy.core.errors import invalid_request
+from augment_open_proxy.dialects.anthropic_messages import wire
+
+_VERSION = re.compile(r"_\d{8}$")
+
+
+def _schema(required: list[str], **properties: object) -> msgspec.Raw:
+    value = {"type": "object", "properties": properties, "required": required}
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _text(description: str) -> dict[str, object]:
+    return {"type": "string", "description": description}
+
+
+def _choice(*values: str) -> dict[str, object]:
+    return {"type": "string", "enum": list(values)}
+
+
+_LINES = {"type": "array", "items": {"type": "integer"}, "description": "First and last line, from 1; -1 is the end."}
+_POINT = {"type": "array", "items": {"type": "integer"}, "description": "x and y in pixels."}
+
+_DOCUMENTED: dict[str, tuple[str, msgspec.Raw]] = {
+    "bash": (
+        "Runs a command in a bash session that persists between calls.",
+        _schema([], command=_text("The command to run."), restart={"type": "boolean", "description": "Begin anew."}),
+    ),
+    "text_editor": (
+        "Views, creates and edits text files.",
+        _schema(
+            ["command", "path"],
+            command=_choice("view", "create", "str_replace", "insert", "undo_edit"),
+            path=_text("The path of the file or folder."),
+            view_range=_LINES,
+            file_text=_text("For create: the content of the file."),
+            old_str=_text("For str_replace: the text to replace, which must occur once."),
+            new_str=_text("For str_replace and insert: the new text."),
+            insert_line={
+                "type": "integer",
+                "description": "For insert: the line after which to insert, 0 for before all.",
+            },
+            insert_text=_text("For insert: the text to insert."),
+        ),
+    ),
+    "memory": (
+        "Keeps notes between conversations, as files below /memories.",
+        _schema(
+            ["command"],
+            command=_choice("view", "create", "str_replace", "insert", "delete", "rename"),
+            path=_text("The path, below /memories."),
+            view_range=_LINES,
+            file_text=_text("For create: the content of the file."),
+            old_str=_text("For str_replace: the text to replace."),
+            new_str=_text("For str_replace: the new text."),
+            insert_line={"type": "integer", "description": "For insert: the line after which to insert."},
+            insert_text=_text("For insert: the text to insert."),
+            old_path=_text("For rename: the old path."),
+            new_path=_text("For rename: the new path."),
+        ),
+    ),
+    "computer": (
+        "Sees the screen and uses mouse and keyboard.",
+        _schema(
+            ["action"],
+            action=_text(
+                "key, type, mouse_move, left_click, left_click_drag, right_click, middle_click, double_click, "
+                "triple_click, left_mouse_down, left_mouse_up, hold_key, scroll, wait, cursor_position, screenshot, "
+                "or zoom."
+            ),
+            coordinate=_POINT,
+            start_coordinate=_POINT,
+            region={"type": "array", "items": {"type": "integer"}, "description": "For zoom: x1, y1, x2, y2."},
+            text=_text("For type and key: the text or the key."),
+            scroll_direction=_choice("up", "down", "left", "right"),
+            scroll_amount={"type": "integer"},
+            duration={"type": "number", "description": "For wait and hold_key: seconds."},
+        ),
+    ),
+}
+"""The client tools that requests name by type alone, with what Anthropic's documentation says of their input."""
+
+
+def parse_tools(tools: list[wire.Tool], choice: wire.ToolChoice | None) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
+    """The tools that the model is offered, and the types of the server tools that are left out.
+
+    Raises `ProxyError` where only a server tool could serve: a free answer would pass for its result.
+    """
+    offered: list[Tool] = []
+    left_out: dict[str, str] = {}
+    for i, tool in enumerate(tools):
+        known = _tool(tool, f"tools[{i}]")
+        if known is None:
+            left_out[tool.name or tool.type or ""] = tool.type or ""
+        else:
+            offered.append(known)
+    forced = choice.name if choice is not None and choice.type == "tool" else None
+    if left_out and (not offered or forced in left_out):
+        name = left_out.get(forced or "", next(iter(left_out.values())))
+        raise invalid_request(
+            f"The tool {name} runs on Anthropic's servers, and the Augment backend has nothing like it. "
+            "Offer a tool that the client runs itself.",
+            "tools",
+        )
+    return tuple(offered), tuple(left_out.values())
+
+
+def _tool(tool: wire.Tool, path: str) -> Tool | None:
+    """The tool, or `None` for one of Anthropic's servers."""
+    schema = bytes(tool.input_schema)
+    if tool.type in (None, "custom") or (schema and tool.name):
+        if not tool.name:
+            raise invalid_request(f"{path}.name is missing.", f"{path}.name")
+        if not schema.lstrip().startswith(b"{"):
+            raise invalid_request(f"{path}.input_schema must be an object.", f"{path}.input_schema")
+        return Tool(tool.name, tool.description or "", tool.input_schema)
+    kind = _VERSION.sub("", tool.type or "")
+    if kind not in _DOCUMENTED:
+        return None
+    description, documented = _DOCUMENTED[kind]
+    return Tool(tool.name or kind, tool.description or description, documented)

@@ -1,0 +1,162 @@
+"""The Messages API's JSON, spelled as the API spells it (https://docs.anthropic.com/en/api/messages)."""
+
+from typing import Any, Literal
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from augment_open_proxy.dialects.blocks import Block
+
+# ------------------------------------------------------------------ requests
+
+
+class Message(Struct, frozen=True):
+    role: str
+    content: str | list[Block]
+
+
+class Tool(Struct, frozen=True):
+    name: str | None = None
+    type: str | None = None
+    description: str | None = None
+    input_schema: Raw = Raw()
+
+
+class ToolChoice(Struct, frozen=True):
+    type: str
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class ThinkingConfig(Struct, frozen=True):
+    type: str
+    budget_tokens: int | None = None
+    display: str | None = None
+
+
+class OutputConfig(Struct, frozen=True):
+    effort: str | None = None
+    format: Any = None
+
+
+class Metadata(Struct, frozen=True):
+    user_id: str | None = None
+
+
+class Session(Struct, frozen=True):
+    """What Claude Code puts into `metadata.user_id`, as JSON."""
+
+    session_id: str
+
+
+class Thread(Struct, frozen=True):
+    type: str
+
+
+class CountTokensRequest(Struct, frozen=True):
+    """The body of `POST /v1/messages/count_tokens`, and what `POST /v1/messages` shares with it."""
+
+    model: str
+    messages: list[Message]
+    system: str | list[Block] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    thinking: ThinkingConfig | None = None
+    output_config: OutputConfig | None = None
+    metadata: Metadata | None = None
+    thread: Thread | None = None
+    output_format: Any = None
+
+
+class Request(CountTokensRequest, frozen=True):
+    """The body of `POST /v1/messages`."""
+
+    stream: bool | None = None
+    # Accepted, and without effect for now.
+    max_tokens: Any = None
+    stop_sequences: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+
+
+# ------------------------------------------------------------------- replies
+
+
+class Usage(Struct, frozen=True):
+    """All counts are cumulative. `input_tokens` is what was neither read from nor written to the cache."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+
+
+class TextBlock(Struct, frozen=True, kw_only=True):
+    type: Literal["text"] = "text"
+    text: str
+    citations: None = None
+
+
+class ThinkingBlock(Struct, frozen=True, kw_only=True):
+    type: Literal["thinking"] = "thinking"
+    thinking: str
+    signature: str
+
+
+class ToolUseBlock(Struct, frozen=True, kw_only=True):
+    type: Literal["tool_use"] = "tool_use"
+    id: str
+    name: str
+    input: Raw
+
+
+ReplyBlock = TextBlock | ThinkingBlock | ToolUseBlock
+
+
+class ReplyMessage(Struct, frozen=True, kw_only=True):
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: list[ReplyBlock]
+    stop_reason: str | None
+    stop_sequence: str | None = None
+    usage: Usage
+
+
+class MessageStart(Struct, frozen=True, kw_only=True):
+    type: Literal["message_start"] = "message_start"
+    message: ReplyMessage
+
+
+class MessageDeltaBody(Struct, frozen=True):
+    stop_reason: str
+    stop_sequence: str | None = None
+
+
+class MessageDelta(Struct, frozen=True, kw_only=True):
+    type: Literal["message_delta"] = "message_delta"
+    delta: MessageDeltaBody
+    usage: Usage
+
+
+class TokenCount(Struct, frozen=True):
+    """The answer of `POST /v1/messages/count_tokens`."""
+
+    input_tokens: int
+
+
+class ErrorDetails(Struct, frozen=True):
+    error_code: str
+
+
+class ErrorDetail(Struct, frozen=True):
+    type: str
+    message: str
+    details: ErrorDetails | UnsetType = UNSET
+
+
+class ErrorBody(Struct, frozen=True, kw_only=True):
+    type: Literal["error"] = "error"
+    error: ErrorDetail
+    request_id: str

@@ -1,0 +1,135 @@
+"""Thinking that clients send back: sealed on its way out, checked on its way in (the backend knows no signatures).
+
+A seal proves that we gave a thinking block, and carries the text that the client was not shown. What is not ours is
+left out of the history: another server's thinking would be put into the model's mouth.
+"""
+
+import hashlib
+import zlib
+from base64 import b64decode, b64encode
+
+import msgspec
+
+from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Thinking, ThinkingOutput
+from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event
+
+_CONTEXT = [b"augment-open-proxy", b"thinking", b"1"]
+"""What a seal is bound to, beside the secret."""
+_SHOWN, _CARRIED = b"s", b"c"
+_TEXT_LIMIT = 16 * 2**20
+"""The longest text that a seal carries, in bytes, so that a small seal can't unfold into a large one."""
+
+
+def prepare(request: ChatRequest, secret: bytes) -> tuple[ChatRequest, "Sealing | Hiding | None"]:
+    """Checks the seals of the history, and makes those of the reply, as `request.thinking` asks."""
+    messages = tuple(_checked(message, secret) for message in request.messages)
+    if any(new is not old for new, old in zip(messages, request.messages, strict=True)):
+        request = msgspec.structs.replace(request, messages=messages)
+    match request.thinking:
+        case "plain":
+            return request, None
+        case "none":
+            return request, Hiding()
+        case output:
+            return request, Sealing(secret, output)
+
+
+def _checked(message: Message, secret: bytes) -> Message:
+    if not any(isinstance(part, Thinking) and part.opaque is not None for part in message.content):
+        return message
+    return Message(message.role, tuple(part for given in message.content for part in _opened(given, secret)))
+
+
+def _opened(part: Part, secret: bytes) -> tuple[Part, ...]:
+    """The part, or nothing in place of thinking that is not ours."""
+    if not isinstance(part, Thinking) or part.opaque is None:
+        return (part,)
+    text = unseal(secret, part.opaque, part.text)
+    return () if text is None else (Thinking(text),)
+
+
+class Sealing:
+    """Gives each thinking block its seal; the text itself only where the client is to see it."""
+
+    def __init__(self, secret: bytes, output: ThinkingOutput) -> None:
+        self._secret = secret
+        self._carries = output == "omitted"
+        self._pieces: list[str] | None = None
+
+    def feed(self, events: list[Event]) -> list[Event]:
+        out: list[Event] = []
+        for event in events:
+            match event:
+                case BlockDelta(text=text) if self._pieces is not None:
+                    self._pieces.append(text)
+                    if not self._carries:
+                        out.append(event)
+                case BlockStart(block=Thinking()):
+                    self._pieces = []
+                    out.append(event)
+                case BlockStop(index=index) if self._pieces is not None:
+                    text = "".join(self._pieces)
+                    self._pieces = None
+                    out.append(BlockStop(index, seal(self._secret, text, carried=self._carries)))
+                case _:
+                    out.append(event)
+        return out
+
+
+class Hiding:
+    """Leaves thinking out, and numbers the other blocks anew: a client that did not ask for it takes none."""
+
+    def __init__(self) -> None:
+        self._hidden = 0
+        self._is_hiding = False
+
+    def feed(self, events: list[Event]) -> list[Event]:
+        out: list[Event] = []
+        for event in events:
+            match event:
+                case BlockStart(block=Thinking()):
+                    self._is_hiding = True
+                    self._hidden += 1
+                case BlockStop() if self._is_hiding:
+                    self._is_hiding = False
+                case BlockDelta() if self._is_hiding:
+                    pass
+                case BlockStart() | BlockDelta() | BlockStop() if self._hidden:
+                    out.append(msgspec.structs.replace(event, index=event.index - self._hidden))
+                case _:
+                    out.append(event)
+        return out
+
+
+def seal(secret: bytes, text: str, *, carried: bool) -> str:
+    """The seal of a thinking block: with `carried` its text is inside, else it must come back beside the seal.
+
+    The same text gives the same seal; AES-SIV (RFC 5297) needs no nonce for that to be safe.
+    """
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # 30 ms, which only thinking pays
+
+    data = text.encode(errors="replace")
+    content = _CARRIED + zlib.compress(data) if carried else _SHOWN + hashlib.sha256(data).digest()
+    return b64encode(AESSIV(_key(secret)).encrypt(content, _CONTEXT)).decode()
+
+
+def unseal(secret: bytes, sealed: str, shown: str) -> str | None:
+    """The text of a thinking block that came back; `None` where the seal is not ours, or not that text's."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+    try:
+        content = AESSIV(_key(secret)).decrypt(b64decode(sealed, validate=True), _CONTEXT)
+    except (ValueError, InvalidTag):
+        return None
+    kind, rest = content[:1], content[1:]
+    if kind == _SHOWN:
+        return shown if hashlib.sha256(shown.encode(errors="replace")).digest() == rest else None
+    inflate = zlib.decompressobj()
+    data = inflate.decompress(rest, _TEXT_LIMIT)
+    return data.decode() if inflate.eof else None
+
+
+def _key(secret: bytes) -> bytes:
+    """AES-256-SIV takes 64 bytes."""
+    return hashlib.sha512(b"augment-open-proxy seal\0" + secret).digest()

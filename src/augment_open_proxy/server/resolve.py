@@ -1,0 +1,87 @@
+"""What a request refers to → content: pictures and documents behind URLs, the text of PDFs. Most requests have none."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Mapping
+
+import msgspec
+
+from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Message, Part, Text, ToolResult
+from augment_open_proxy.core.errors import ProxyError, invalid_request
+from augment_open_proxy.dialects.data_url import image_from_base64
+from augment_open_proxy.server.fetch import Fetched, Fetcher
+from augment_open_proxy.server.pdf import NoTextError, extract_text
+
+Content = Text | Image
+_PDF = b"%PDF-"
+
+
+class Resolver:
+    """Puts content in the place of attachments."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+
+    async def resolve(self, request: ChatRequest) -> ChatRequest:
+        """The request without attachments. Raises `ProxyError` that names the field whose content can't be had."""
+        attachments = {part: None for message in request.messages for part in _attachments(message.content)}
+        if not attachments:
+            return request
+        by_url = [(part.url, part.param) for part in attachments if part.url is not None]
+        files = dict(zip([url for url, _ in by_url], await self._fetcher.fetch_all(by_url), strict=True))
+        contents = {part: await _content(part, files) for part in attachments}
+        messages = tuple(
+            Message(message.role, tuple(_resolved(part, contents) for part in message.content))
+            for message in request.messages
+        )
+        return msgspec.structs.replace(request, messages=messages)
+
+
+def _attachments(parts: tuple[Part, ...]) -> list[Attachment]:
+    found: list[Attachment] = []
+    for part in parts:
+        if isinstance(part, Attachment):
+            found.append(part)
+        elif isinstance(part, ToolResult):
+            found += (inner for inner in part.content if isinstance(inner, Attachment))
+    return found
+
+
+def _resolved(part: Part, contents: Mapping[Attachment, Content]) -> Part:
+    if isinstance(part, Attachment):
+        return contents[part]
+    if isinstance(part, ToolResult) and any(isinstance(inner, Attachment) for inner in part.content):
+        content = tuple(contents[inner] if isinstance(inner, Attachment) else inner for inner in part.content)
+        return msgspec.structs.replace(part, content=content)
+    return part
+
+
+async def _content(part: Attachment, files: Mapping[str, Fetched]) -> Content:
+    file = files[part.url] if part.url is not None else Fetched("application/pdf", _decoded(part))
+    if part.kind == "image":
+        return image_from_base64(base64.b64encode(file.data).decode(), part.param)
+    heading = f"Document: {part.title}\n" if part.title else ""
+    return Text(heading + await _document_text(file, part.param))
+
+
+def _decoded(part: Attachment) -> bytes:
+    try:
+        return binascii.a2b_base64(part.data or "")
+    except binascii.Error:
+        raise invalid_request(f"{part.param} is not valid base64.", part.param) from None
+
+
+async def _document_text(file: Fetched, param: str) -> str:
+    if file.data[:1024].lstrip().startswith(_PDF):
+        try:
+            return await asyncio.to_thread(extract_text, file.data)
+        except NoTextError as error:
+            raise _no_text(param, str(error)) from error
+    if file.media_type.startswith("text/"):
+        return file.data.decode(errors="replace")
+    raise _no_text(param, "it is neither a PDF nor text")
+
+
+def _no_text(param: str, why: str) -> ProxyError:
+    return invalid_request(f"No text can be read from the document in {param}: {why}.", param)
