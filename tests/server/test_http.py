@@ -48,10 +48,21 @@ def test_a_wrong_method_is_a_405_that_names_the_right_one(client: httpx.Client) 
     assert answer.json()["error"]["code"] == "method_not_allowed"
 
 
-def test_the_model_list_is_openai_s(client: httpx.Client) -> None:
+def test_the_model_list_is_openai_s_and_anthropic_s(client: httpx.Client) -> None:
     answer = client.get("/v1/models").json()
     assert answer["object"] == "list"
-    assert answer["data"][0] == {"id": "claude-haiku-4-5", "object": "model", "created": 0, "owned_by": "augment"}
+    assert answer["data"][0] == {
+        "id": "claude-haiku-4-5",
+        "object": "model",
+        "created": 0,
+        "owned_by": "augment",
+        "type": "model",
+        "display_name": "Claude Haiku 4.5",
+        "created_at": "1970-01-01T00:00:00Z",
+        "max_input_tokens": 200000,
+        "max_tokens": 64000,
+    }
+    assert (answer["has_more"], answer["first_id"]) == (False, "claude-haiku-4-5")
     one = client.get("/v1/models/claude-haiku-4-5")
     assert one.json() == answer["data"][0]
     assert client.get("/v1/models/no-such-model").json()["error"]["code"] == "model_not_found"

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from augment_open_proxy.core.conversation import (
+    Attachment,
     ChatRequest,
     CustomTool,
     Effort,
@@ -150,7 +151,7 @@ def test_unknown_fields_are_accepted_anywhere() -> None:
         ({"role": "user", "content": [{"type": "text", "text": None}]}, "messages[1].content[0].text"),
         ({"role": "user", "content": [{"type": "image_url"}]}, "messages[1].content[0].image_url"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "messages[1].content[0].image_url.url"),
-        ({"role": "user", "content": [picture("https://x.test/a.png")]}, "messages[1].content[0].image_url.url"),
+        ({"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}, "messages[1].content[0].file"),
         ({"role": "user", "content": [picture("data:image/png;base64,AAAA")]}, "messages[1].content[0].image_url.url"),
         ({"role": "tool", "content": "x"}, "messages[1].tool_call_id"),
         ({"role": "tool", "content": "x", "tool_call_id": ""}, "messages[1].tool_call_id"),
@@ -170,11 +171,11 @@ def test_a_bad_message_is_refused_by_its_path(message: Any, param: str) -> None:
 @pytest.mark.parametrize(
     ("role", "types"),
     [
-        ("user", ["input_audio", "file", "tool_result", "input_text"]),
+        ("user", ["input_audio", "tool_use", "input_text"]),
         ("system", ["image_url", "file"]),
         ("developer", ["image_url"]),
-        ("assistant", ["image_url", "thinking"]),
-        ("tool", ["file"]),
+        ("assistant", ["image_url", "file", "image"]),
+        ("tool", ["input_audio", "tool_result"]),
     ],
 )
 def test_a_part_that_cannot_be_sent_is_refused_and_never_dropped(role: str, types: list[str]) -> None:
@@ -183,6 +184,51 @@ def test_a_part_that_cannot_be_sent_is_refused_and_never_dropped(role: str, type
         problem = refusal(body(HELLO, {"role": role, "tool_call_id": "a", "content": [text("x"), part]}))
         assert problem.param == "messages[1].content[1].type"
         assert repr(type_) in problem.message
+
+
+def test_what_stands_behind_a_url_is_to_be_fetched() -> None:
+    param = "messages[1].content[0].image_url.url"
+    assert parts({"role": "user", "content": [picture("https://x.test/a.png")]}) == (
+        Attachment("image", param, url="https://x.test/a.png"),
+    )
+
+
+def test_a_pdf_is_a_document() -> None:
+    file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERg==", "filename": "a.pdf"}}
+    assert parts({"role": "user", "content": [file]}) == (
+        Attachment("document", "messages[1].content[0].file.file_data", data="JVBERg==", title="a.pdf"),
+    )
+
+
+def test_anthropic_s_blocks_are_read_as_such() -> None:
+    """Cursor sends them here."""
+    call = {"type": "tool_use", "id": "toolu_1", "name": "run", "input": {"a": 1}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [text("done")], "is_error": True}
+    source = {"type": "base64", "media_type": "image/png", "data": PNG}
+    messages = request(
+        HELLO,
+        {"role": "assistant", "content": [text("So:"), call]},
+        {"role": "user", "content": [result, {"type": "image", "source": source}]},
+    ).messages
+    assert messages[1].content == (Text("So:"), ToolCall("toolu_1", "run", '{"a": 1}'))
+    assert messages[2].content == (
+        ToolResult("toolu_1", (Text("done"),), is_error=True),
+        Image("image/png", PNG),
+    )
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"name": "run", "description": "Runs.", "input_schema": {"type": "object"}},
+        {"type": "custom", "name": "run", "description": "Runs.", "input_schema": {"type": "object"}},
+        {"type": "function", "name": "run", "description": "Runs.", "parameters": {"type": "object"}},
+    ],
+)
+def test_tools_in_the_shapes_of_the_other_apis(tool: dict[str, Any]) -> None:
+    (read,) = request(tools=[tool]).tools
+    assert isinstance(read, Tool)
+    assert (read.name, read.description, json.loads(bytes(read.schema))) == ("run", "Runs.", {"type": "object"})
 
 
 # --- Tools ---

@@ -161,6 +161,8 @@ def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None
         "--headers-timeout-ms": "2",
         "--body-timeout-ms": "3",
         "--body-limit": "4",
+        "--fetch-urls": "no",
+        "--claude-token-factor": "1.5",
         "--ca-file": str(tmp_path / "ca.pem"),
         "--state-dir": "state",
         "--config": str(tmp_path / "my.toml"),
@@ -169,7 +171,7 @@ def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None
     assert server.settings == load(flags, {}, tmp_path)
     defaults = Settings()
     same = [name for name in Settings.__slots__ if getattr(server.settings, name) == getattr(defaults, name)]
-    assert same == ["augment_api_token", "augment_session_auth"]
+    assert same == ["augment_api_token", "augment_session_auth", "secret"]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -239,6 +239,7 @@ def test_secrets_have_no_flag() -> None:
     assert [name for name, option in OPTIONS.items() if not option.flags] == [
         "augment_api_token",
         "augment_session_auth",
+        "secret",
     ]
 
 

@@ -403,6 +403,7 @@ def test_other_languages_are_estimated_too(text: str) -> None:
 def test_a_long_text_is_estimated_from_samples_of_it(name: str) -> None:
     text = SAMPLES[name]
     assert estimate_text(text * 100) == pytest.approx(100 * count(text), rel=0.18)
+    assert estimate_text((text * 100).encode()) == estimate_text(text * 100)
 
 
 def test_estimates_are_never_nothing() -> None:

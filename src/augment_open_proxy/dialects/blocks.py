@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from augment_open_proxy.core.conversation import Attachment, Image, Part, Text, Thinking, ToolCall, ToolResult
-from augment_open_proxy.core.errors import ProxyError, invalid_request
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
 from augment_open_proxy.dialects.data_url import image_from_base64
 
 PDF = "application/pdf"
@@ -86,9 +86,14 @@ def content_parts(block: Block, path: str) -> tuple[Text | Image | Attachment, .
     raise unsupported(block, path)
 
 
-def unsupported(block: Block, path: str) -> ProxyError:
+class UnsupportedBlockError(ProxyError):
     """A block of a type that cannot be carried to the backend at this place."""
-    return invalid_request(f"{path}: a block of type {block.type!r} cannot be sent to the Augment backend here.", path)
+
+
+def unsupported(block: Block, path: str) -> UnsupportedBlockError:
+    """The refusal of a block."""
+    message = f"{path}.type {block.type!r} cannot be sent to the Augment backend at this place."
+    return UnsupportedBlockError(Problem(ErrorKind.INVALID_REQUEST, message, f"{path}.type"))
 
 
 def _needed(value: str | None, path: str, field: str) -> str:

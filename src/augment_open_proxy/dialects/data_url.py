@@ -32,9 +32,18 @@ def image_from_base64(data: str, param: str) -> Image:
         raw = binascii.a2b_base64(data, strict_mode=True)
     except (binascii.Error, ValueError):
         raw, data = _lenient(data, param)
+    return Image(_media_type(raw, param), data)
+
+
+def image_from_bytes(raw: bytes, param: str) -> Image:
+    """The picture in a file."""
+    return Image(_media_type(raw, param), base64.b64encode(raw).decode())
+
+
+def _media_type(raw: bytes, param: str) -> MediaType:
     for first, eighth, media_type in _SIGNATURES:
         if raw.startswith(first) and raw.startswith(eighth, 8 if eighth else 0):
-            return Image(media_type, data)
+            return media_type
     raise invalid_request(f"{param} is no picture that the backend reads: PNG, JPEG, GIF or WebP.", param)
 
 

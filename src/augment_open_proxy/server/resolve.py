@@ -1,7 +1,6 @@
 """What a request refers to → content: pictures and documents behind URLs, the text of PDFs. Most requests have none."""
 
 import asyncio
-import base64
 import binascii
 from collections.abc import Mapping
 
@@ -9,7 +8,7 @@ import msgspec
 
 from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Message, Part, Text, ToolResult
 from augment_open_proxy.core.errors import ProxyError, invalid_request
-from augment_open_proxy.dialects.data_url import image_from_base64
+from augment_open_proxy.dialects.data_url import image_from_bytes
 from augment_open_proxy.server.fetch import Fetched, Fetcher
 from augment_open_proxy.server.pdf import NoTextError, extract_text
 
@@ -60,7 +59,7 @@ def _resolved(part: Part, contents: Mapping[Attachment, Content]) -> Part:
 async def _content(part: Attachment, files: Mapping[str, Fetched]) -> Content:
     file = files[part.url] if part.url is not None else Fetched("application/pdf", _decoded(part))
     if part.kind == "image":
-        return image_from_base64(base64.b64encode(file.data).decode(), part.param)
+        return image_from_bytes(file.data, part.param)
     heading = f"Document: {part.title}\n" if part.title else ""
     return Text(heading + await _document_text(file, part.param))
 

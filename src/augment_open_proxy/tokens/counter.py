@@ -27,8 +27,8 @@ def for_model(tokens: int, model: str, claude_factor: float = CLAUDE_FACTOR) -> 
 class TokenCounter:
     """Counts o200k tokens. One can be shared by threads.
 
-    `count` is meant for a worker thread: the tokenizer lets other threads run while it counts, at 5 to 100 MB/s. But
-    loading it, once, stops all threads.
+    `count` is meant for a worker thread: the tokenizer lets other threads run while it counts, at 5 to 150 MB/s. But
+    it stops them all for the time that it takes to load, once.
     """
 
     @cached_property
@@ -49,7 +49,7 @@ class TokenCounter:
         """The tokens in `text`; what looks like a special token is counted as the text that it is.
 
         A text longer than `PIECE` is counted in pieces. That changes nothing where a piece can end before a blank,
-        and adds about one token for each piece where none is near (base64).
+        and at most about one token for each piece where none is near (base64).
         """
         return sum(self._tokenize(_without_surrogates(piece)) for piece in pieces(text))
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from augment_open_proxy.dialects.blocks import Block
+
 # ------------------------------------------------------------------ requests
 
 
@@ -15,11 +17,18 @@ class ImageURL(Struct, frozen=True):
     detail: str | None = None
 
 
-class ContentPart(Struct, frozen=True):
-    type: str
-    text: str | None = None
+class File(Struct, frozen=True):
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class ContentPart(Block, frozen=True):
+    """This API's parts, and the fields of Anthropic's blocks."""
+
     image_url: ImageURL | str | None = None
     refusal: str | None = None
+    file: File | None = None
 
 
 class FunctionCall(Struct, frozen=True):
@@ -62,8 +71,12 @@ class GrammarText(Struct, frozen=True):
 
 
 class CustomFormat(Struct, frozen=True):
+    """The Responses API has `syntax` and `definition` right here."""
+
     type: str
     grammar: GrammarText | None = None
+    syntax: str | None = None
+    definition: str | None = None
 
 
 class Custom(Struct, frozen=True):
@@ -73,13 +86,16 @@ class Custom(Struct, frozen=True):
 
 
 class Tool(Struct, frozen=True):
-    """Codex 0.94 puts `name` and `description` beside `function`, not into it."""
+    """A tool in any of the shapes that `tools.py` reads."""
 
-    type: str
+    type: str | None = None
     function: Function | None = None
     custom: Custom | None = None
     name: str | None = None
     description: str | None = None
+    parameters: Raw = Raw()
+    input_schema: Raw = Raw()
+    format: CustomFormat | None = None
 
 
 class StreamOptions(Struct, frozen=True):
