@@ -59,6 +59,7 @@ def test_the_model_list_is_openai_s_and_anthropic_s(client: httpx.Client) -> Non
         "type": "model",
         "display_name": "Claude Haiku 4.5",
         "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
         "max_input_tokens": 200000,
         "max_tokens": 64000,
     }

@@ -37,6 +37,7 @@ class ModelObject(Struct, frozen=True):
     type: str
     display_name: str
     created_at: str
+    lifecycle: str
     max_input_tokens: int | None
     max_tokens: int | None
 
@@ -71,7 +72,7 @@ def render_model(catalog: Catalog, name: str) -> bytes:
 def describe(id_: str) -> ModelObject:
     """What is known of a model."""
     limits = next((most_in, most_out) for pattern, most_in, most_out in LIMITS if re.fullmatch(pattern, id_))
-    return ModelObject(id_, "model", CREATED, "augment", "model", display_name(id_), CREATED_AT, *limits)
+    return ModelObject(id_, "model", CREATED, "augment", "model", display_name(id_), CREATED_AT, "active", *limits)
 
 
 def display_name(id_: str) -> str:

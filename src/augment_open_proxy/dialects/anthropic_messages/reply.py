@@ -44,4 +44,10 @@ def _block(block: events.Block) -> wire.ReplyBlock:
 
 def usage(used: events.Usage) -> wire.Usage:
     """Core counts as this API does."""
-    return wire.Usage(used.input or 0, used.cache_creation or 0, used.cache_read or 0, used.output or 0)
+    return wire.Usage(
+        used.input or 0,
+        used.cache_creation or 0,
+        used.cache_read or 0,
+        used.output or 0,
+        wire.OutputTokensDetails(used.reasoning) if used.reasoning else msgspec.UNSET,
+    )

@@ -82,6 +82,10 @@ class Request(CountTokensRequest, frozen=True):
 # ------------------------------------------------------------------- replies
 
 
+class OutputTokensDetails(Struct, frozen=True):
+    thinking_tokens: int
+
+
 class Usage(Struct, frozen=True):
     """All counts are cumulative. `input_tokens` is what was neither read from nor written to the cache."""
 
@@ -89,6 +93,7 @@ class Usage(Struct, frozen=True):
     cache_creation_input_tokens: int
     cache_read_input_tokens: int
     output_tokens: int
+    output_tokens_details: OutputTokensDetails | UnsetType = UNSET
 
 
 class TextBlock(Struct, frozen=True, kw_only=True):
