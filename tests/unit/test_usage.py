@@ -17,11 +17,12 @@ from augment_open_proxy.core.events import (
     Usage,
 )
 from augment_open_proxy.policies.usage import UsageEstimate, prepare
+from augment_open_proxy.tokens.counter import for_model
+from augment_open_proxy.tokens.length import estimate_text
 
 OPENING = Opening("id", 1, "m", input_estimate=50)
-TEXT = "x" * 39
-TEN = 10
-"""The tokens in it, as they are estimated."""
+TEXT = "It is sunny in Bern today, and warm. "
+ONCE, TWICE = (estimate_text(TEXT * times) for times in (1, 2))
 
 
 def block(index: int, start: Block, *texts: str) -> list[Event]:
@@ -32,7 +33,7 @@ ANSWER = block(0, Text(""), TEXT)
 
 
 def usage(events: list[Event], told: Usage, size: int = 1) -> Usage:
-    feed = UsageEstimate()
+    feed = UsageEstimate("m")
     run = [OPENING, *events, Finish("stop", 1, told)]
     out = [event for start in range(0, len(run), size) for event in feed.feed(run[start : start + size])]
     assert out[:-1] == run[:-1]
@@ -52,8 +53,8 @@ def test_the_request_stays_the_same() -> None:
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (Usage(), Usage(50, TEN, reasoning=0)),
-        (Usage(input=7), Usage(7, TEN, reasoning=0)),
+        (Usage(), Usage(50, ONCE, reasoning=0)),
+        (Usage(input=7), Usage(7, ONCE, reasoning=0)),
         (Usage(output=3), Usage(50, 3, reasoning=0)),
         (Usage(7, 3, 100, 20), Usage(7, 3, 100, 20, 0)),
         (Usage(0, 3, cache_read=100), Usage(0, 3, 100, reasoning=0)),  # all of the prompt came from the cache
@@ -67,7 +68,7 @@ def test_what_is_left_out_is_estimated_and_what_was_told_stays(told: Usage, expe
 def test_a_zero_that_cannot_be_is_estimated_too(told: Usage) -> None:
     """A prompt without tokens, or text without tokens, breaks the clients' meters like a missing count."""
     completed = usage(ANSWER, told)
-    assert (completed.prompt, completed.output) == (50, TEN)
+    assert (completed.prompt, completed.output) == (50, ONCE)
 
 
 def test_an_estimate_of_the_prompt_does_not_count_cached_tokens_twice() -> None:
@@ -80,11 +81,11 @@ def test_an_estimate_of_the_prompt_does_not_count_cached_tokens_twice() -> None:
     [
         ([], 1, 0),
         (block(0, Text(""), "a"), 1, 0),
-        (block(0, Text(""), "aaaa", "aaaa"), 2, 0),
-        (block(0, ToolCall("a", "f", ""), TEXT), TEN, 0),
-        (block(0, Thinking(""), TEXT), TEN, TEN),
-        ([*block(0, Thinking(""), TEXT), *block(1, Text(""), TEXT)], 2 * TEN, TEN),
-        ([*block(0, Thinking(""), TEXT), *ANSWER, *block(2, Thinking(""), TEXT)], 3 * TEN, 2 * TEN),
+        (block(0, Text(""), TEXT, TEXT), TWICE, 0),
+        (block(0, ToolCall("a", "f", ""), TEXT), ONCE, 0),
+        (block(0, Thinking(""), TEXT), ONCE, ONCE),
+        ([*block(0, Thinking(""), TEXT), *block(1, Text(""), TEXT)], 2 * ONCE, ONCE),
+        ([*block(0, Thinking(""), TEXT), *ANSWER, *block(2, Thinking(""), TEXT)], ONCE + TWICE, TWICE),
     ],
 )
 def test_output_is_all_that_was_given_and_reasoning_what_was_thinking(
@@ -94,6 +95,13 @@ def test_output_is_all_that_was_given_and_reasoning_what_was_thinking(
     assert (completed.output, completed.reasoning) == (output, reasoning)
 
 
+def test_claude_s_tokens_are_more() -> None:
+    feed = UsageEstimate("claude-sonnet-4-5")
+    (*_, end) = feed.feed([OPENING, *ANSWER, Finish("stop", 1, Usage())])
+    assert isinstance(end, Finish)
+    assert end.usage.output == for_model(ONCE, "claude-sonnet-4-5") > ONCE
+
+
 def test_reasoning_is_never_more_than_the_output() -> None:
     assert usage(block(0, Thinking(""), TEXT), Usage(7, 3)).reasoning == 3
 
@@ -101,11 +109,11 @@ def test_reasoning_is_never_more_than_the_output() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_batches_do_not_matter(size: int) -> None:
     events = [*block(0, Thinking(""), TEXT, TEXT), *block(1, Text(""), TEXT)]
-    assert usage(events, Usage(), size) == Usage(50, 3 * TEN, reasoning=2 * TEN)
+    assert usage(events, Usage(), size) == Usage(50, ONCE + TWICE, reasoning=TWICE)
 
 
 @pytest.mark.parametrize("end", [Failure(Problem(ErrorKind.BACKEND, "It broke.")), Cancelled()])
 def test_an_end_without_usage_passes(end: Event) -> None:
-    feed = UsageEstimate()
+    feed = UsageEstimate("m")
     assert feed.feed([OPENING, *ANSWER]) == [OPENING, *ANSWER]
     assert feed.feed([end]) == [end]

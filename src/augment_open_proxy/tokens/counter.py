@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from math import ceil
 
+from augment_open_proxy.tokens.families import is_claude
 from augment_open_proxy.tokens.length import estimate_text
 
 CLAUDE_FACTOR = 1.2
@@ -21,7 +22,7 @@ _TRIES = 1000
 
 def for_model(tokens: int, model: str, claude_factor: float = CLAUDE_FACTOR) -> int:
     """What o200k's `tokens` are for the model with this id, rounded up."""
-    return ceil(round(tokens * claude_factor, 6)) if model.startswith("claude-") else tokens
+    return ceil(round(tokens * claude_factor, 6)) if is_claude(model) else tokens
 
 
 class TokenCounter:

@@ -10,6 +10,8 @@ from bisect import bisect_left
 from collections.abc import Callable
 from math import ceil
 
+from augment_open_proxy.tokens.families import is_claude
+
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -25,7 +27,7 @@ _MOST_JPEG_SEGMENTS = 1000
 def image_tokens(data: str, model: str) -> int:
     """The tokens that a picture in base64 costs with the model of this id."""
     width, height = image_size(data) or UNKNOWN_SIZE
-    if model.startswith("claude-"):
+    if is_claude(model):
         return claude_tokens(width, height, high_resolution=_has_high_resolution(model))
     if model.startswith("gpt-5"):
         return gpt_tokens(width, height, base=70, tile=140)

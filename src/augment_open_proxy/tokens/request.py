@@ -20,6 +20,7 @@ from augment_open_proxy.core.conversation import (
     ToolResult,
 )
 from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, for_model
+from augment_open_proxy.tokens.families import is_claude
 from augment_open_proxy.tokens.images import image_tokens
 from augment_open_proxy.tokens.length import estimate_text
 
@@ -99,7 +100,7 @@ def _content(part: Part) -> Iterator[str | Image | Attachment]:
 
 def _beside_text(request: ChatRequest, model: str) -> int:
     tokens = PER_REQUEST + PER_MESSAGE * len(request.messages) + PER_TOOL * len(request.tools)
-    if request.tools and model.startswith("claude-"):
+    if request.tools and is_claude(model):
         tokens += CLAUDE_TOOL_PROMPT
     for message in request.messages:
         tokens += sum(PER_CALL for part in message.content if type(part) is ToolCall)
