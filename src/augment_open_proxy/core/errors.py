@@ -19,6 +19,7 @@ class ErrorKind(StrEnum):
     REQUEST_TOO_LARGE = "request_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     THREAD_UNSUPPORTED = "thread_unsupported"
+    UPGRADE_REQUIRED = "upgrade_required"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
     BACKEND = "backend"

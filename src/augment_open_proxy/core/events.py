@@ -73,11 +73,12 @@ class BlockStop(Struct, frozen=True, tag="block_stop"):
 
 
 class Finish(Struct, frozen=True, tag="finish"):
-    """The turn ended well. `raw_reason` is the backend's stop reason."""
+    """The turn ended well. `raw_reason` is the backend's stop reason; `at` is in Unix seconds, set by the server."""
 
     reason: FinishReason
     raw_reason: int | None
     usage: Usage
+    at: int | None = None
 
 
 class Failure(Struct, frozen=True, tag="failure"):

@@ -13,10 +13,14 @@ from augment_open_proxy.dialects.framing import sse
 
 
 class Delivery(Struct, frozen=True):
-    """How the client wants its reply: as a stream or whole, and, in the stream, with the usage at its end."""
+    """How the client wants its reply: as a stream or whole, and, in the stream, with the usage at its end.
+
+    `shape` is for the renderer of the dialect that parsed the request; another one does without.
+    """
 
     stream: bool = False
     include_usage: bool = False
+    shape: Struct | None = None
 
 
 class Parsed(Struct, frozen=True):
@@ -55,7 +59,7 @@ class Dialect(Struct, frozen=True):
     errors: Mapping[ErrorKind, ErrorShape]
     parse: Callable[[bytes], Parsed]
     stream: Callable[[Delivery], StreamRenderer]
-    render_reply: Callable[[Reply], bytes]
+    render_reply: Callable[[Reply, Delivery], bytes]
     render_error: Callable[[Problem, str], bytes]
     """The problem and the request's id → the body of the error."""
 
@@ -90,14 +94,15 @@ class Whole:
 
     media_type = "application/json"
 
-    def __init__(self, render: Callable[[Reply], bytes]) -> None:
+    def __init__(self, render: Callable[[Reply, Delivery], bytes], delivery: Delivery) -> None:
         self._fold = Fold()
         self._render = render
+        self._delivery = delivery
 
     def feed(self, events: list[Event]) -> bytes:
         self._fold.feed(events)
         reply = self._fold.reply
-        return b"" if reply is None or isinstance(reply.end, Failure) else self._render(reply)
+        return b"" if reply is None or isinstance(reply.end, Failure) else self._render(reply, self._delivery)
 
     def heartbeat(self) -> bytes:
         return b""
@@ -105,4 +110,4 @@ class Whole:
 
 def renderer(dialect: Dialect, delivery: Delivery) -> Renderer:
     """The renderer of a reply in `dialect`."""
-    return Streamed(dialect.stream(delivery)) if delivery.stream else Whole(dialect.render_reply)
+    return Streamed(dialect.stream(delivery)) if delivery.stream else Whole(dialect.render_reply, delivery)

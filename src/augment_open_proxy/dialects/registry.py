@@ -1,10 +1,20 @@
 """All dialects; adding one is adding a line."""
 
-from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
-from augment_open_proxy.dialects.dialect import Dialect
-from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
+from collections.abc import Callable
 
-DIALECTS: tuple[Dialect, ...] = (OPENAI_CHAT, ANTHROPIC_MESSAGES)
+from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from augment_open_proxy.dialects.dialect import Dialect, Parsed
+from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
+from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
+
+DIALECTS: tuple[Dialect, ...] = (OPENAI_CHAT, ANTHROPIC_MESSAGES, OPENAI_RESPONSES)
+
+
+def parser(dialect: Dialect, body: bytes) -> Callable[[bytes], Parsed]:
+    """What reads a body that was posted to `dialect`: Cursor posts Responses bodies to the path of chats."""
+    if dialect is OPENAI_CHAT and b'"messages"' not in body and b'"input"' in body:
+        return OPENAI_RESPONSES.parse
+    return dialect.parse
 
 
 def nearest(path: str) -> Dialect:

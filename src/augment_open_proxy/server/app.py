@@ -13,6 +13,7 @@ from augment_open_proxy import __version__
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import Dialect
+from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.registry import DIALECTS, nearest
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record
@@ -50,6 +51,8 @@ class App:
         for dialect in DIALECTS:
             for path in dialect.paths:
                 self._routes[path] = {"POST": partial(exchange.handle, dialect)}
+        for path in OPENAI_RESPONSES.paths:
+            self._routes[path]["GET"] = _upgrade
         for path in ANTHROPIC_MESSAGES.paths:
             self._routes[f"{path}/count_tokens"] = {"POST": counting.handle}
         self._below: dict[str, dict[str, Handler]] = {
@@ -99,7 +102,9 @@ class App:
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        await _answer(send, record, models.render_list(self._upstream.listing.current(), query))
+        catalog = self._upstream.listing.current()
+        body = models.render_codex_list(catalog) if "client_version" in query else models.render_list(catalog, query)
+        await _answer(send, record, body)
 
     async def _show_model(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         name = scope["path"].partition("/models/")[2]
@@ -108,6 +113,15 @@ class App:
 
 async def _status(scope: Scope, receive: Receive, send: Send, record: Record) -> None:
     await _answer(send, record, msgspec.json.encode(STATUS))
+
+
+async def _upgrade(scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+    """The WebSocket transport of Responses is not there yet; 426 tells clients to post."""
+    if not any(name == b"upgrade" for name, _ in scope["headers"]):
+        await _refuse_method("POST", scope, receive, send, record)
+        return
+    problem = Problem(ErrorKind.UPGRADE_REQUIRED, "There is no WebSocket here; post to /v1/responses instead.")
+    await _refuse(scope, send, record, problem)
 
 
 async def _answer(send: Send, record: Record, body: bytes) -> None:

@@ -15,6 +15,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Renderer, renderer
+from augment_open_proxy.dialects.registry import parser
 from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record, Recorder
 from augment_open_proxy.policies.chain import Chain, policies
@@ -48,7 +49,7 @@ class Exchange:
         body = await read_body(receive, self._body_limit)
         if self._log.keeps_bodies:
             record.request = _shown(body)
-        parsed = dialect.parse(body)
+        parsed = parser(dialect, body)(body)
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
         request = await self._resolver.resolve(parsed.request)
         chain = Chain(request, self._policies)
@@ -67,7 +68,7 @@ class Exchange:
         finally:
             record.status = relay.status
             if recorder.reply is not None and not isinstance(recorder.reply.end, Failure | Cancelled):
-                record.response = msgspec.Raw(dialect.render_reply(recorder.reply))
+                record.response = msgspec.Raw(dialect.render_reply(recorder.reply, parsed.delivery))
 
 
 def _shown(body: bytes) -> Any:
@@ -85,9 +86,17 @@ async def _batches(opening: Opening, turn: Turn, chain: Chain) -> AsyncGenerator
         async for events in batches:
             out = chain.feed(events)
             if out:
-                yield out
+                yield _timed(out)
                 if isinstance(out[-1], Failure | Finish):
                     return  # a policy may end the reply before the backend does
+
+
+def _timed(events: list[Event]) -> list[Event]:
+    """A finish with the time of it: what is pure knows none."""
+    last = events[-1]
+    if isinstance(last, Finish):
+        return [*events[:-1], msgspec.structs.replace(last, at=int(time.time()))]
+    return events
 
 
 def _reply_headers(dialect: Dialect, record: Record, request: ChatRequest) -> Headers:

@@ -64,6 +64,22 @@ def render_list(catalog: Catalog, query: Mapping[str, str]) -> bytes:
     )
 
 
+class CodexModel(Struct, frozen=True):
+    """A model as Codex reads it; what it does not find here, it takes from its own list."""
+
+    slug: str
+    display_name: str
+
+
+class CodexModelList(Struct, frozen=True):
+    models: list[CodexModel]
+
+
+def render_codex_list(catalog: Catalog) -> bytes:
+    """The answer of `GET /v1/models?client_version=…`."""
+    return _encoder.encode(CodexModelList([CodexModel(id_, display_name(id_)) for id_ in catalog.ids]))
+
+
 def render_model(catalog: Catalog, name: str) -> bytes:
     """The answer of `GET /v1/models/{id}`, under the name that was asked for. Raises `ProxyError` where it is none."""
     return _encoder.encode(msgspec.structs.replace(describe(catalog.find(name)), id=name))

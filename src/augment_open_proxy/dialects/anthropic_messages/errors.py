@@ -21,6 +21,7 @@ ERRORS: dict[ErrorKind, ErrorShape] = {
     ErrorKind.REQUEST_TOO_LARGE: ErrorShape(413, "request_too_large"),
     ErrorKind.UNSUPPORTED_MEDIA_TYPE: ErrorShape(415, "invalid_request_error"),
     ErrorKind.THREAD_UNSUPPORTED: ErrorShape(400, "invalid_request_error", "thread_unsupported_request"),
+    ErrorKind.UPGRADE_REQUIRED: ErrorShape(426, "invalid_request_error"),
     ErrorKind.RATE_LIMITED: ErrorShape(429, "rate_limit_error"),
     ErrorKind.OVERLOADED: ErrorShape(529, "overloaded_error"),
     ErrorKind.BACKEND: ErrorShape(502, "api_error"),

@@ -6,6 +6,7 @@ from augment_open_proxy.core import events
 from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.anthropic_messages import wire
+from augment_open_proxy.dialects.dialect import Delivery
 
 _encoder = msgspec.json.Encoder()
 
@@ -17,7 +18,7 @@ STOP_REASONS: dict[events.FinishReason, str] = {
 }
 
 
-def render(reply: Reply) -> bytes:
+def render(reply: Reply, delivery: Delivery) -> bytes:
     """The whole message. `reply` ended well."""
     if not isinstance(reply.end, events.Finish):
         raise ValueError("only a finished reply is a message")

@@ -1,10 +1,10 @@
 """OpenAI's Chat Completions API."""
 
 from augment_open_proxy.dialects.dialect import Dialect
-from augment_open_proxy.dialects.openai_chat.errors import ERRORS, render_error
 from augment_open_proxy.dialects.openai_chat.reply import render
 from augment_open_proxy.dialects.openai_chat.request import parse
 from augment_open_proxy.dialects.openai_chat.stream import ChatStream
+from augment_open_proxy.dialects.openai_errors import ERRORS, render_error
 
 OPENAI_CHAT = Dialect(
     name="openai_chat",

@@ -5,6 +5,7 @@ import msgspec
 from augment_open_proxy.core import events
 from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
 from augment_open_proxy.core.reply import Reply
+from augment_open_proxy.dialects.dialect import Delivery
 from augment_open_proxy.dialects.openai_chat import wire
 
 _encoder = msgspec.json.Encoder()
@@ -17,7 +18,7 @@ FINISH_REASONS: dict[events.FinishReason, str] = {
 }
 
 
-def render(reply: Reply) -> bytes:
+def render(reply: Reply, delivery: Delivery) -> bytes:
     """The whole completion. `reply` ended well."""
     if not isinstance(reply.end, events.Finish):
         raise ValueError("only a finished reply is a completion")

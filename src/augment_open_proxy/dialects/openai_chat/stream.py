@@ -21,8 +21,8 @@ from augment_open_proxy.core.events import (
 )
 from augment_open_proxy.dialects.dialect import Delivery
 from augment_open_proxy.dialects.framing import COMMENT, Frame
-from augment_open_proxy.dialects.openai_chat.errors import render_problem
 from augment_open_proxy.dialects.openai_chat.reply import FINISH_REASONS, usage
+from augment_open_proxy.dialects.openai_errors import render_problem
 
 _json = msgspec.json.Encoder().encode
 _DONE: Frame = (b"", b"[DONE]")

@@ -202,14 +202,3 @@ class Completion(Struct, frozen=True, kw_only=True):
     model: str
     choices: list[Choice]
     usage: Usage
-
-
-class ErrorDetail(Struct, frozen=True):
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorBody(Struct, frozen=True):
-    error: ErrorDetail

@@ -1,12 +1,24 @@
-"""Errors as OpenAI's APIs show them: `{"error": {"message", "type", "param", "code"}}`."""
+"""Errors as OpenAI's two APIs show them: `{"error": {"message", "type", "param", "code"}}`."""
 
 import msgspec
+from msgspec import Struct
 
 from augment_open_proxy.core.errors import ErrorKind, Problem
 from augment_open_proxy.dialects.dialect import ErrorShape
-from augment_open_proxy.dialects.openai_chat import wire
 
 _encoder = msgspec.json.Encoder()
+
+
+class ErrorDetail(Struct, frozen=True):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(Struct, frozen=True):
+    error: ErrorDetail
+
 
 ERRORS: dict[ErrorKind, ErrorShape] = {
     ErrorKind.INVALID_REQUEST: ErrorShape(400, "invalid_request_error"),
@@ -20,6 +32,7 @@ ERRORS: dict[ErrorKind, ErrorShape] = {
     ErrorKind.REQUEST_TOO_LARGE: ErrorShape(413, "invalid_request_error", "request_too_large"),
     ErrorKind.UNSUPPORTED_MEDIA_TYPE: ErrorShape(415, "invalid_request_error", "unsupported_media_type"),
     ErrorKind.THREAD_UNSUPPORTED: ErrorShape(400, "invalid_request_error"),
+    ErrorKind.UPGRADE_REQUIRED: ErrorShape(426, "invalid_request_error", "websocket_unsupported"),
     ErrorKind.RATE_LIMITED: ErrorShape(429, "rate_limit_error", "rate_limit_exceeded"),
     ErrorKind.OVERLOADED: ErrorShape(503, "server_error", "server_error"),
     ErrorKind.BACKEND: ErrorShape(502, "server_error", "server_error"),
@@ -31,7 +44,7 @@ ERRORS: dict[ErrorKind, ErrorShape] = {
 def render_problem(problem: Problem) -> bytes:
     """The error object, the same as a body and within a stream."""
     shape = ERRORS[problem.kind]
-    return _encoder.encode(wire.ErrorBody(wire.ErrorDetail(problem.message, shape.type, problem.param, shape.code)))
+    return _encoder.encode(ErrorBody(ErrorDetail(problem.message, shape.type, problem.param, shape.code)))
 
 
 def render_error(problem: Problem, request_id: str) -> bytes:

@@ -1,0 +1,21 @@
+"""OpenAI's Responses API."""
+
+from augment_open_proxy.dialects.dialect import Dialect
+from augment_open_proxy.dialects.openai_errors import render_error
+from augment_open_proxy.dialects.openai_responses.errors import ERRORS
+from augment_open_proxy.dialects.openai_responses.reply import render
+from augment_open_proxy.dialects.openai_responses.request import parse
+from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
+
+OPENAI_RESPONSES = Dialect(
+    name="openai_responses",
+    paths=("/v1/responses", "/responses"),
+    prefixes=("/v1/responses", "/responses"),
+    id_prefix="resp_",
+    request_id_header="x-request-id",
+    errors=ERRORS,
+    parse=parse,
+    stream=ResponsesStream,
+    render_reply=render,
+    render_error=render_error,
+)

@@ -1,0 +1,136 @@
+"""Items of the input → messages."""
+
+from augment_open_proxy.core.conversation import Attachment, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
+from augment_open_proxy.core.errors import ProxyError, invalid_request
+from augment_open_proxy.dialects.data_url import image_from_data_url
+from augment_open_proxy.dialects.openai_responses import wire
+from augment_open_proxy.dialects.openai_responses.calls import LOCAL_SHELL, flat_name
+
+_TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
+_PDF_URL = "data:application/pdf;base64,"
+
+
+def parse_input(given: str | list[wire.Item] | None) -> tuple[Message, ...]:
+    """Raises `ProxyError` that names the field by its path."""
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        return (Message("user", (Text(given),)),)
+    return tuple(message for i, item in enumerate(given) for message in _messages(item, f"input[{i}]"))
+
+
+def _messages(item: wire.Item, path: str) -> tuple[Message, ...]:
+    match item.type:
+        case None | "message" if item.role is not None:
+            return (_message(item, item.role, path),)
+        case "function_call":
+            name = flat_name(item.namespace, _needed(item.name, path, "name"))
+            return (_assistant(ToolCall(_call_id(item, path), name, item.arguments or "{}")),)
+        case "custom_tool_call":
+            name = flat_name(item.namespace, _needed(item.name, path, "name"))
+            return (_assistant(ToolCall(_call_id(item, path), name, item.input or "", custom=True)),)
+        case "local_shell_call":
+            arguments = bytes(item.action).decode() or "{}"
+            return (_assistant(ToolCall(_call_id(item, path), LOCAL_SHELL, arguments)),)
+        case "function_call_output" | "custom_tool_call_output" | "local_shell_call_output":
+            return (Message("user", (ToolResult(_call_id(item, path), _output(item, path)),)),)
+        case "reasoning":
+            text = "".join(part.text or "" for part in item.summary or [])
+            return (_assistant(Thinking(text, item.encrypted_content or "")),)
+        case "item_reference":
+            raise invalid_request(
+                f"{path}: items are not stored here yet; send the item itself instead of a reference.", path
+            )
+        case "compaction":
+            raise invalid_request(f"{path}: a compaction made elsewhere can't be read here; send the items.", path)
+        case str(kind) if kind.endswith(("_call", "_call_output", "_output", "_list_tools")):
+            return (_assistant(Text(_server_item(item, kind))),)
+        case kind:
+            raise invalid_request(f"{path}.type {kind!r} cannot be sent to the Augment backend.", f"{path}.type")
+
+
+def _assistant(part: Part) -> Message:
+    return Message("assistant", (part,))
+
+
+def _needed(value: str | None, path: str, field: str) -> str:
+    if not value:
+        raise invalid_request(f"{path}.{field} is missing.", f"{path}.{field}")
+    return value
+
+
+def _call_id(item: wire.Item, path: str) -> str:
+    """Outputs of a local shell once had the call's id as their own."""
+    return _needed(item.call_id or (item.id if item.type == "local_shell_call_output" else None), path, "call_id")
+
+
+def _server_item(item: wire.Item, kind: str) -> str:
+    """What a server tool did in an earlier turn, in words."""
+    detail = item.arguments or item.input or bytes(item.action).decode()
+    if isinstance(item.output, str):
+        detail = " → ".join(filter(None, (detail, item.output)))
+    return f"[{kind}{f' {item.name}' if item.name else ''}: {detail}]"
+
+
+# ----------------------------------------------------------------- content
+
+
+def _message(item: wire.Item, role: str, path: str) -> Message:
+    content = item.content if item.content is not None else ""
+    parts: tuple[Part, ...]
+    if isinstance(content, str):
+        parts = (Text(content),)
+    else:
+        takes_files = role == "user"
+        parts = tuple(_part(p, f"{path}.content[{i}]", takes_files=takes_files) for i, p in enumerate(content))
+    match role:
+        case "user" | "assistant" | "system":
+            return Message(role, parts)
+        case "developer":
+            return Message("system", parts)
+    raise invalid_request(f"{path}.role must be user, assistant, system or developer; it is {role!r}.", f"{path}.role")
+
+
+def _output(item: wire.Item, path: str) -> tuple[Text | Image | Attachment, ...]:
+    if item.output is None:
+        return ()
+    if isinstance(item.output, str):
+        return (Text(item.output),)
+    return tuple(_part(part, f"{path}.output[{i}]", takes_files=True) for i, part in enumerate(item.output))
+
+
+def _part(part: wire.ContentPart, path: str, *, takes_files: bool) -> Text | Image | Attachment:
+    match part:
+        case wire.ContentPart(type=kind, text=str(text)) if kind in _TEXTS:
+            return Text(text)
+        case wire.ContentPart(type="refusal", refusal=str(text)):
+            return Text(text)
+        case wire.ContentPart(type="input_image", image_url=str(url)) if takes_files:
+            param = f"{path}.image_url"
+            if url[:5].lower() == "data:":
+                return image_from_data_url(url, param)
+            return Attachment("image", param, url=url)
+        case wire.ContentPart(type="input_file", file_data=str(data)) if takes_files:
+            return _file(part, data, f"{path}.file_data")
+        case wire.ContentPart(type="input_file", file_url=str(url)) if takes_files:
+            return Attachment("document", f"{path}.file_url", url=url, title=part.filename)
+    raise _refused(part, path, takes_files)
+
+
+def _file(part: wire.ContentPart, data: str, param: str) -> Attachment:
+    if not data.startswith("data:") or data.startswith(_PDF_URL):
+        return Attachment("document", param, data=data.removeprefix(_PDF_URL), title=part.filename)
+    raise invalid_request(f"{param} must be a PDF ({_PDF_URL}…).", param)
+
+
+def _refused(part: wire.ContentPart, path: str, takes_files: bool) -> ProxyError:
+    if part.file_id is not None:
+        return invalid_request(f"{path}.file_id: files are not stored here; send the content.", f"{path}.file_id")
+    if part.type in _TEXTS:
+        return invalid_request(f"{path}.text is missing.", f"{path}.text")
+    accepted = "input_text, input_image and input_file" if takes_files else "text"
+    return invalid_request(
+        f"{path}.type {part.type!r} cannot be sent to the Augment backend here, or lacks its content; "
+        f"accepted: {accepted}.",
+        f"{path}.type",
+    )

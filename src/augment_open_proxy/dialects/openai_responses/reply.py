@@ -1,0 +1,126 @@
+"""`Reply` → the response object, and what stream and whole reply have in common."""
+
+import msgspec
+
+from augment_open_proxy.core import events
+from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
+from augment_open_proxy.core.errors import ErrorKind, Problem
+from augment_open_proxy.core.events import Cancelled, Failure, Finish, Opening, Terminal
+from augment_open_proxy.core.reply import Reply
+from augment_open_proxy.dialects.dialect import Delivery
+from augment_open_proxy.dialects.openai_responses import wire
+from augment_open_proxy.dialects.openai_responses.errors import ERRORS
+from augment_open_proxy.dialects.openai_responses.request import Shape
+
+_encode = msgspec.json.Encoder().encode
+_PREFIXES = {Text: "msg", Thinking: "rs", ToolCall: "fc"}
+INCOMPLETE: dict[events.FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Why a response is incomplete."""
+
+
+def render(reply: Reply, delivery: Delivery) -> bytes:
+    """The whole response object."""
+    made = Responses(reply.opening, shape_of(delivery))
+    output = [made.item(block, index) for index, block in enumerate(reply.blocks)]
+    return made.ended(reply.end, output)
+
+
+def shape_of(delivery: Delivery) -> Shape:
+    """What the request said of its response; the defaults for a request of another API."""
+    return delivery.shape if isinstance(delivery.shape, Shape) else Shape()
+
+
+class Responses:
+    """The objects of one reply."""
+
+    def __init__(self, opening: Opening, shape: Shape) -> None:
+        self._opening = opening
+        self._forms = shape.forms
+        self._echo = _encode(shape.echo)[1:]
+        self._hex = opening.id.rpartition("_")[2].replace("-", "")
+
+    def item_id(self, block: events.Block, index: int) -> str:
+        prefix = "ctc" if isinstance(block, ToolCall) and block.custom else _PREFIXES[type(block)]
+        return f"{prefix}_{self._hex}{index:04x}"
+
+    def item(self, block: events.Block, index: int, status: str = "completed") -> wire.OutputItem:
+        """The item of a block."""
+        id_ = self.item_id(block, index)
+        match block:
+            case Text(text):
+                content = [wire.OutputText(text=text)] if status == "completed" else []
+                return wire.MessageItem(id=id_, status=status, content=content)
+            case Thinking(text, opaque):
+                summary = [wire.SummaryText(text=text)] if text else []
+                sealed = msgspec.UNSET if opaque is None else opaque
+                return wire.ReasoningItem(id=id_, summary=summary, encrypted_content=sealed)
+            case ToolCall():
+                return self._forms.item(block, id_, status)
+
+    def is_shell(self, block: events.Block) -> bool:
+        """Whether a call has no deltas in this API."""
+        return isinstance(block, ToolCall) and self._forms.is_shell(block)
+
+    def in_progress(self) -> bytes:
+        """The response object at the beginning."""
+        return self._encoded(status="in_progress", output=[])
+
+    def ended(self, end: Terminal, output: list[wire.OutputItem]) -> bytes:
+        """The response object at the end."""
+        match end:
+            case Finish(reason=reason, usage=used):
+                why = INCOMPLETE.get(reason)
+                return self._encoded(
+                    status="incomplete" if why else "completed",
+                    completed_at=None if why else end.at,
+                    incomplete_details=wire.IncompleteDetails(why) if why else None,
+                    output=output,
+                    usage=usage(used),
+                )
+            case Failure(problem=problem):
+                return self._encoded(status="failed", error=error_of(problem), output=output)
+            case Cancelled():
+                return self._encoded(status="cancelled", output=output)
+
+    def _encoded(
+        self,
+        *,
+        status: str,
+        output: list[wire.OutputItem],
+        completed_at: int | None = None,
+        incomplete_details: wire.IncompleteDetails | None = None,
+        error: wire.Error | None = None,
+        usage: wire.Usage | None = None,
+    ) -> bytes:
+        response = wire.Response(
+            id=self._opening.id,
+            created_at=self._opening.created,
+            completed_at=completed_at,
+            status=status,
+            error=error,
+            incomplete_details=incomplete_details,
+            model=self._opening.model,
+            output=output,
+            usage=usage,
+        )
+        return _encode(response)[:-1] + b"," + self._echo
+
+
+def usage(used: events.Usage) -> wire.Usage:
+    """Core's counts, where cached tokens stand apart, as this API counts: within the input."""
+    prompt, output = used.prompt or 0, used.output or 0
+    return wire.Usage(
+        prompt,
+        wire.InputTokensDetails(used.cache_read or 0),
+        output,
+        wire.OutputTokensDetails(used.reasoning or 0),
+        prompt + output,
+    )
+
+
+def error_of(problem: Problem) -> wire.Error:
+    """Codex reads the code, and for a rate limit the seconds in the message."""
+    message = problem.message
+    if problem.kind is ErrorKind.RATE_LIMITED and problem.retry_after is not None:
+        message = f"{message} Please try again in {problem.retry_after:g}s."
+    return wire.Error(ERRORS[problem.kind].code or "invalid_request_error", message)

@@ -1,0 +1,173 @@
+"""Events → named frames with a running number: `response.created`, `response.in_progress`, for each block its item and
+parts, their deltas and ends, then `response.completed`, `response.incomplete` or `response.failed`.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
+from augment_open_proxy.core.events import (
+    Block,
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    Cancelled,
+    Event,
+    Failure,
+    Finish,
+    Opening,
+    Terminal,
+)
+from augment_open_proxy.dialects.dialect import Delivery
+from augment_open_proxy.dialects.framing import Frame
+from augment_open_proxy.dialects.openai_responses import wire
+from augment_open_proxy.dialects.openai_responses.reply import INCOMPLETE, Responses, shape_of
+
+_json = msgspec.json.Encoder().encode
+_EMPTY_PART = _json(wire.OutputText(text=""))
+_EMPTY_SUMMARY = _json(wire.SummaryText(text=""))
+
+
+class ResponsesStream:
+    """The renderer of one stream. A delta is an encoded string between constant bytes."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._shape = shape_of(delivery)
+        self._number = 0
+        self._output: list[wire.OutputItem] = []
+        self._open: _OpenItem | None = None
+
+    def feed(self, events: list[Event]) -> list[Frame]:
+        frames: list[Frame] = []
+        for event in events:
+            match event:
+                case BlockDelta(text=text):
+                    self._delta(text, frames)
+                case BlockStart(index=index, block=block):
+                    self._start(index, block, frames)
+                case BlockStop(opaque=opaque):
+                    self._stop(opaque, frames)
+                case Opening():
+                    self._responses = Responses(event, self._shape)
+                    response = self._responses.in_progress()
+                    self._add(frames, b"response.created", b'"response":' + response)
+                    self._add(frames, b"response.in_progress", b'"response":' + response)
+                case Finish() | Failure() | Cancelled():
+                    self._end(event, frames)
+                case _ as unreachable:
+                    assert_never(unreachable)
+        return frames
+
+    def heartbeat(self) -> list[Frame]:
+        """An event, since Codex takes comments for silence; of a type that OpenAI sends, too, and nobody acts on."""
+        frames: list[Frame] = []
+        number, self._number = self._number, self._number + 1
+        frames.append((b"keepalive", b'{"type":"keepalive","sequence_number":%d}' % number))
+        return frames
+
+    # ---------------------------------------------------------------- blocks
+
+    def _start(self, index: int, block: Block, frames: list[Frame]) -> None:
+        item = self._open = _OpenItem(self._responses, index, block)
+        if not item.is_silent:
+            added = self._responses.item(block, index, "in_progress")
+            self._add(frames, b"response.output_item.added", item.place + b',"item":' + _json(added))
+        if isinstance(block, Text):
+            self._add(frames, b"response.content_part.added", item.address + b',"part":' + _EMPTY_PART)
+
+    def _delta(self, text: str, frames: list[Frame]) -> None:
+        item = self._open
+        if item is None:
+            raise ValueError("a delta needs an open block")
+        if isinstance(item.block, Thinking) and not item.pieces:
+            part = item.address + b',"part":' + _EMPTY_SUMMARY
+            self._add(frames, b"response.reasoning_summary_part.added", part)
+        item.pieces.append(text)
+        if not item.is_silent:
+            name = item.delta_name
+            data = b'{"type":"%b","sequence_number":%d,%b,"delta":' % (name, self._number, item.address)
+            self._number += 1
+            frames.append((name, data + _json(text) + item.delta_end))
+
+    def _stop(self, opaque: str | None, frames: list[Frame]) -> None:
+        item, self._open = self._open, None
+        if item is None:
+            raise ValueError("a stop needs an open block")
+        text = "".join(item.pieces)
+        whole = item.whole(text, opaque)
+        done = self._responses.item(whole, item.index)
+        self._output.append(done)
+        self._add_ends(item, text, frames)
+        if item.is_silent:
+            self._add(frames, b"response.output_item.added", item.place + b',"item":' + _json(done))
+        self._add(frames, b"response.output_item.done", item.place + b',"item":' + _json(done))
+
+    def _add_ends(self, item: "_OpenItem", text: str, frames: list[Frame]) -> None:
+        """The events that repeat what the deltas gave."""
+        encoded = _json(text)
+        match item.block:
+            case Text():
+                ended = item.address + b',"text":' + encoded + b',"logprobs":[]'
+                self._add(frames, b"response.output_text.done", ended)
+                part = _json(wire.OutputText(text=text))
+                self._add(frames, b"response.content_part.done", item.address + b',"part":' + part)
+            case Thinking() if item.pieces:
+                self._add(frames, b"response.reasoning_summary_text.done", item.address + b',"text":' + encoded)
+                part = _json(wire.SummaryText(text=text))
+                self._add(frames, b"response.reasoning_summary_part.done", item.address + b',"part":' + part)
+            case ToolCall(custom=True):
+                self._add(frames, b"response.custom_tool_call_input.done", item.address + b',"input":' + encoded)
+            case ToolCall() if not item.is_silent:
+                self._add(frames, b"response.function_call_arguments.done", item.address + b',"arguments":' + encoded)
+            case _:
+                pass
+
+    def _end(self, end: Terminal, frames: list[Frame]) -> None:
+        if not isinstance(end, Cancelled):
+            response = self._responses.ended(end, self._output)
+            self._add(frames, _name_of_end(end), b'"response":' + response)
+
+    def _add(self, frames: list[Frame], name: bytes, fields: bytes) -> None:
+        frames.append((name, b'{"type":"%b","sequence_number":%d,%b}' % (name, self._number, fields)))
+        self._number += 1
+
+
+def _name_of_end(end: Finish | Failure) -> bytes:
+    if isinstance(end, Failure):
+        return b"response.failed"
+    return b"response.incomplete" if end.reason in INCOMPLETE else b"response.completed"
+
+
+class _OpenItem:
+    """The item that is being built: its constant bytes, and its text so far."""
+
+    def __init__(self, responses: Responses, index: int, block: Block) -> None:
+        self.index = index
+        self.block = block
+        self.pieces: list[str] = []
+        self.is_silent = responses.is_shell(block)
+        self.place = b'"output_index":%d' % index
+        self.address = b'"item_id":%b,' % _json(responses.item_id(block, index)) + self.place
+        self.delta_end = b"}"
+        match block:
+            case Text():
+                self.delta_name = b"response.output_text.delta"
+                self.address += b',"content_index":0'
+                self.delta_end = b',"logprobs":[]}'
+            case Thinking():
+                self.delta_name = b"response.reasoning_summary_text.delta"
+                self.address += b',"summary_index":0'
+            case ToolCall(custom=True):
+                self.delta_name = b"response.custom_tool_call_input.delta"
+            case ToolCall():
+                self.delta_name = b"response.function_call_arguments.delta"
+
+    def whole(self, text: str, opaque: str | None) -> Block:
+        match self.block:
+            case Text():
+                return Text(text)
+            case Thinking():
+                return Thinking(text, opaque)
+            case ToolCall() as call:
+                return msgspec.structs.replace(call, arguments=text)
