@@ -16,7 +16,22 @@ from tests.properties import grammar
 OPENING = Opening("msg_1", 0, "m", 10)
 FINISH = Finish("tool_use", 3, Usage(1, 1))
 TEXT, THINKING = Text(""), Thinking("")
-BROKEN = ["", " ", "text", '"text"', "5", "null", "true", "[]", '{"a":', '{"a":1', '{"a":1}}', '{"a":1,}', "{a:1}", "NaN"]
+BROKEN = [
+    "",
+    " ",
+    "text",
+    '"text"',
+    "5",
+    "null",
+    "true",
+    "[]",
+    '{"a":',
+    '{"a":1',
+    '{"a":1}}',
+    '{"a":1,}',
+    "{a:1}",
+    "NaN",
+]
 SOUND = ["{}", '{"a":1}', ' {"a": [1, {"b": null}]}\n', '{"input":"raw"}', '{"\u2028":"\U0001f600"}', '{"a":1,"a":2}']
 
 
@@ -64,9 +79,9 @@ def test_a_sound_call_passes_as_it_is(arguments: str) -> None:
     assert fed(events) == events
 
 
-@pytest.mark.parametrize("arguments", [r'{"a":"\ud83d"}', r'{"a":"\ude00\ud83d \u0041 \\ud83d"}', '{"a":1e999}'])
-def test_a_call_that_clients_can_read_is_no_failure(arguments: str) -> None:
-    """`JSON.parse` reads halves of characters, which models write when they cut a text, and large numbers."""
+@pytest.mark.parametrize("arguments", [r'{"a":"\ud83d"}', r'{"a":"\ude00\ud83d \u0041 \\ud83d"}'])
+def test_halves_of_characters_are_no_failure(arguments: str) -> None:
+    """Clients' parsers read them, and our own requests are mended where they have them."""
     out = fed([OPENING, *call(0, arguments), FINISH])
     assert out[-1] == FINISH
     assert grammar.check(out) == FINISH
@@ -80,7 +95,7 @@ def test_text_and_thinking_pass_at_once_and_a_call_when_it_is_whole() -> None:
     assert machine.feed([BlockStop(1)]) == [BlockStop(1)]
     assert machine.feed([BlockStart(2, ToolCall("a", "run", "")), BlockDelta(2, '{"a"')]) == []
     assert machine.feed([BlockDelta(2, ":1}")]) == []
-    assert machine.feed([BlockStop(2)]) == call(2, '{"a"', ":1}")[:0] + [
+    assert machine.feed([BlockStop(2)]) == [
         BlockStart(2, ToolCall("a", "run", "")),
         BlockDelta(2, '{"a"'),
         BlockDelta(2, ":1}"),

@@ -150,7 +150,17 @@ def test_a_documented_tool_gets_its_schema_and_keeps_its_name(tool: dict[str, An
         ("text_editor_20250728", {"command", "path", "file_text", "old_str", "new_str", "insert_line", "view_range"}),
         (
             "memory_20250818",
-            {"command", "path", "file_text", "old_str", "new_str", "insert_line", "insert_text", "old_path", "new_path"},
+            {
+                "command",
+                "path",
+                "file_text",
+                "old_str",
+                "new_str",
+                "insert_line",
+                "insert_text",
+                "old_path",
+                "new_path",
+            },
         ),
         ("computer_20250124", {"action", "coordinate", "text", "scroll_direction", "scroll_amount", "duration"}),
     ],

@@ -94,9 +94,8 @@ def test_a_seal_does_not_unfold_without_bound(monkeypatch: pytest.MonkeyPatch) -
     assert unseal(SECRET, seal(SECRET, "a" * 10_000_000, carried=True), "") is None
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"c", b"cnot zlib", b"c" + zlib.compress(b"\xff"), b"s", b"sshort"])
-def test_a_seal_of_another_version_with_our_secret_is_not_ours(content: bytes) -> None:
-    """What a later version may seal, a replica of this one must survive."""
+@pytest.mark.parametrize("content", [b"", b"c", b"c" + zlib.compress(b"Hm.")[:-1], b"s", b"sshort"])
+def test_a_seal_whose_content_is_not_whole_is_not_ours(content: bytes) -> None:
     sealed = b64encode(AESSIV(sealing._key(SECRET)).encrypt(content, sealing._CONTEXT)).decode()
     assert unseal(SECRET, sealed, "") is None
 

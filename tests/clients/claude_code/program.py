@@ -25,7 +25,7 @@ from tests.servers import Proxy
 
 FOLDER = Path(__file__).parent
 VERSION: str = json.loads((FOLDER / "package.json").read_bytes())["dependencies"]["@anthropic-ai/claude-code"]
-SECONDS = 40
+SECONDS = 30
 """What one run may take; it takes less than one."""
 QUIET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",

@@ -15,9 +15,10 @@ import pytest
 
 from augment_open_proxy.simulator import Cut
 from augment_open_proxy.upstream.wire import ImageFormat
-from tests.clients.claude_code.program import VERSION, ClaudeCode, Run, require, trap
+from tests.clients.claude_code.program import SECONDS, VERSION, ClaudeCode, Run, require, trap
 from tests.servers import Proxy, running_proxy
 
+pytestmark = pytest.mark.timeout(4 * SECONDS)
 UNASKED = ("--permission-mode", "bypassPermissions")
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
 NO_SEARCH = "The tool web_search_20250305 runs on Anthropic's servers"
@@ -105,6 +106,12 @@ def test_models_by_name(claude: ClaudeCode, model: str) -> None:
     (request,) = run.requests
     assert request.model == run.beginning["model"]
     assert model in request.model
+
+
+def test_a_token_serves_as_well_as_a_key(claude: ClaudeCode) -> None:
+    run = claude.ask(prompt("Hi.", text="Hello."), ANTHROPIC_API_KEY="", ANTHROPIC_AUTH_TOKEN="any")
+    run.must_succeed()
+    assert run.text == "Hello."
 
 
 def test_its_effort_reaches_the_backend(claude: ClaudeCode) -> None:

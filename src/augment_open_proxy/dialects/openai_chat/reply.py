@@ -60,6 +60,6 @@ def usage(used: events.Usage) -> wire.Usage:
         prompt,
         output,
         prompt + output,
-        wire.PromptTokensDetails(used.cache_read or 0),
+        wire.PromptTokensDetails(used.cache_read or 0, used.cache_creation or 0),
         wire.CompletionTokensDetails(used.reasoning or 0),
     )

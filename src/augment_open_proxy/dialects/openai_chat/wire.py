@@ -141,6 +141,7 @@ class Request(Struct, frozen=True):
 
 class PromptTokensDetails(Struct, frozen=True):
     cached_tokens: int
+    cache_write_tokens: int
     audio_tokens: int = 0
 
 

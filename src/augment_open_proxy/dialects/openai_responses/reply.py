@@ -111,7 +111,7 @@ def usage(used: events.Usage) -> wire.Usage:
     prompt, output = used.prompt or 0, used.output or 0
     return wire.Usage(
         prompt,
-        wire.InputTokensDetails(used.cache_read or 0),
+        wire.InputTokensDetails(used.cache_read or 0, used.cache_creation or 0),
         output,
         wire.OutputTokensDetails(used.reasoning or 0),
         prompt + output,

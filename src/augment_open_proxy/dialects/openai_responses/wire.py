@@ -166,6 +166,7 @@ OutputItem = MessageItem | ReasoningItem | FunctionCallItem | CustomToolCallItem
 
 class InputTokensDetails(Struct, frozen=True):
     cached_tokens: int
+    cache_write_tokens: int
 
 
 class OutputTokensDetails(Struct, frozen=True):
