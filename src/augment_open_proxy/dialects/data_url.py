@@ -1,12 +1,13 @@
-"""Pictures inside a request: `data:` URLs and base64, checked as far as the backend relies on it."""
+"""Pictures and documents inside a request: `data:` URLs and base64, checked as far as the backend relies on it."""
 
 import base64
 import binascii
 import re
 
-from augment_open_proxy.core.conversation import Image, MediaType
+from augment_open_proxy.core.conversation import Attachment, Image, MediaType
 from augment_open_proxy.core.errors import invalid_request
 
+_PDF_URL = "data:application/pdf;base64,"
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
 _SIGNATURES: tuple[tuple[bytes, bytes, MediaType], ...] = (
     (b"\x89PNG\r\n\x1a\n", b"", "image/png"),
@@ -16,6 +17,18 @@ _SIGNATURES: tuple[tuple[bytes, bytes, MediaType], ...] = (
     (b"RIFF", b"WEBP", "image/webp"),
 )
 """First bytes, and the bytes from the eighth on."""
+
+
+def picture(url: str, param: str) -> Image | Attachment:
+    """The picture that a URL names: the one inside a `data:` URL, else one to be fetched."""
+    return image_from_data_url(url, param) if url[:5].lower() == "data:" else Attachment("image", param, url=url)
+
+
+def document(data: str, title: str | None, param: str) -> Attachment:
+    """The PDF in base64, with or without `data:application/pdf;base64,` before it."""
+    if not data.startswith("data:") or data.startswith(_PDF_URL):
+        return Attachment("document", param, data=data.removeprefix(_PDF_URL), title=title)
+    raise invalid_request(f"{param} must be a PDF ({_PDF_URL}…).", param)
 
 
 def image_from_data_url(url: str, param: str) -> Image:

@@ -1,13 +1,15 @@
 """JSON body → struct, with errors that name the field as the client spells it."""
 
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import msgspec
 
+from augment_open_proxy.core.conversation import Effort
 from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 
 T = TypeVar("T")
+_EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 
 def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -41,3 +43,13 @@ def _invalid(message: str) -> ProxyError:
     if not path:
         return invalid_request(f"The body must be a JSON object: {what}.")
     return invalid_request(f"{path}: {what[:1].lower()}{what[1:]}.", path)
+
+
+def read_effort(effort: str | None, param: str) -> Effort | None:
+    """The level of reasoning effort that a client names in `param`."""
+    if not effort:
+        return None
+    known = _EFFORTS.get(effort.lower())
+    if known is None:
+        raise invalid_request(f"{param} must be one of {', '.join(_EFFORTS)}; it is {effort!r}.", param)
+    return known

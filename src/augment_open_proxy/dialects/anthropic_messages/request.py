@@ -1,7 +1,5 @@
 """Messages body → `ChatRequest`. The only place in this dialect that reads `stream`."""
 
-from typing import get_args
-
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Part, Text, ThinkingOutput
@@ -11,12 +9,11 @@ from augment_open_proxy.dialects.anthropic_messages import wire
 from augment_open_proxy.dialects.anthropic_messages.tools import parse_tools
 from augment_open_proxy.dialects.blocks import Block, assistant_parts, unsupported, user_parts
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
-from augment_open_proxy.dialects.reading import read
+from augment_open_proxy.dialects.reading import read, read_effort
 
 _decode = msgspec.json.Decoder(wire.Request)
 _decode_count = msgspec.json.Decoder(wire.CountTokensRequest)
 _decode_session = msgspec.json.Decoder(wire.Session)
-_EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 IGNORED = ("stop_sequences", "temperature", "top_p", "top_k", "max_tokens")
 """Accepted without effect; a response header names those that a client sent."""
@@ -129,13 +126,9 @@ def _session(metadata: wire.Metadata | None) -> str | None:
 
 def _effort(wire_request: wire.CountTokensRequest) -> Effort | None:
     """`output_config.effort` wins over the budget of `thinking`."""
-    effort = wire_request.output_config.effort if wire_request.output_config is not None else None
-    if effort:
-        known = _EFFORTS.get(effort.lower())
-        if known is None:
-            path = "output_config.effort"
-            raise invalid_request(f"{path} must be one of {', '.join(_EFFORTS)}; it is {effort!r}.", path)
-        return known
+    config = wire_request.output_config or wire.OutputConfig()
+    if config.effort:
+        return read_effort(config.effort, "output_config.effort")
     match wire_request.thinking:
         case wire.ThinkingConfig(type="enabled", budget_tokens=budget):
             if budget is None or budget <= _LOW_BUDGET:

@@ -3,11 +3,10 @@
 from augment_open_proxy.core.conversation import Attachment, Image, Part, Text, Thinking, ToolCall, ToolResult
 from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.dialects import blocks
-from augment_open_proxy.dialects.data_url import image_from_data_url
+from augment_open_proxy.dialects.data_url import document, picture
 from augment_open_proxy.dialects.openai_chat import wire
 
 _OWN_TYPES = ("text", "refusal", "image_url", "file")
-_PDF_URL = f"data:{blocks.PDF};base64,"
 
 
 def system_text(message: wire.Message, path: str) -> str:
@@ -73,11 +72,11 @@ def _part(part: wire.ContentPart, path: str, role: str) -> tuple[Part, ...]:
         case wire.ContentPart(type="text", text=str(text)) | wire.ContentPart(type="refusal", refusal=str(text)):
             return (Text(text),)
         case wire.ContentPart(type="image_url", image_url=str(url)) if takes_files:
-            return (_image(url, f"{path}.image_url"),)
+            return (picture(url, f"{path}.image_url"),)
         case wire.ContentPart(type="image_url", image_url=wire.ImageURL(url=url)) if takes_files:
-            return (_image(url, f"{path}.image_url.url"),)
+            return (picture(url, f"{path}.image_url.url"),)
         case wire.ContentPart(type="file", file=wire.File(file_data=str(data)) as file) if takes_files:
-            return (_file(file, data, f"{path}.file.file_data"),)
+            return (document(data, file.filename, f"{path}.file.file_data"),)
         case wire.ContentPart(type=kind) if kind in _OWN_TYPES and (takes_files or kind in ("text", "refusal")):
             raise invalid_request(f"{path}.{kind} is missing, or lacks its content.", f"{path}.{kind}")
     return _block(part, path, role)
@@ -99,13 +98,3 @@ def _block(part: wire.ContentPart, path: str, role: str) -> tuple[Part, ...]:
         f"{path}.type {part.type!r} cannot be sent to the Augment backend in a {role} message; accepted: {accepted}.",
         f"{path}.type",
     )
-
-
-def _image(url: str, param: str) -> Image | Attachment:
-    return image_from_data_url(url, param) if url[:5].lower() == "data:" else Attachment("image", param, url=url)
-
-
-def _file(file: wire.File, data: str, param: str) -> Attachment:
-    if not data.startswith("data:") or data.startswith(_PDF_URL):
-        return Attachment("document", param, data=data.removeprefix(_PDF_URL), title=file.filename)
-    raise invalid_request(f"{param} must be a PDF ({_PDF_URL}…).", param)

@@ -1,7 +1,5 @@
 """Chat Completions body → `ChatRequest`. The only place in this dialect that reads `stream`."""
 
-from typing import get_args
-
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Text
@@ -16,10 +14,9 @@ from augment_open_proxy.dialects.openai_chat.content import (
     user_parts,
 )
 from augment_open_proxy.dialects.openai_chat.tools import parse_tool
-from augment_open_proxy.dialects.reading import read
+from augment_open_proxy.dialects.reading import read, read_effort
 
 _decoder = msgspec.json.Decoder(wire.Request)
-_EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 IGNORED = (
     "max_tokens",
@@ -87,13 +84,7 @@ def _effort(wire_request: wire.Request) -> Effort | None:
     """The nested `reasoning.effort` wins over `reasoning_effort`."""
     nested = wire_request.reasoning.effort if wire_request.reasoning else None
     param = "reasoning.effort" if nested else "reasoning_effort"
-    effort = nested or wire_request.reasoning_effort
-    if not effort:
-        return None
-    known = _EFFORTS.get(effort.lower())
-    if known is None:
-        raise invalid_request(f"{param} must be one of {', '.join(_EFFORTS)}; it is {effort!r}.", param)
-    return known
+    return read_effort(nested or wire_request.reasoning_effort, param)
 
 
 # ---------------------------------------------------------------- messages

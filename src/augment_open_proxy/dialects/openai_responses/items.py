@@ -2,12 +2,11 @@
 
 from augment_open_proxy.core.conversation import Attachment, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
 from augment_open_proxy.core.errors import ProxyError, invalid_request
-from augment_open_proxy.dialects.data_url import image_from_data_url
+from augment_open_proxy.dialects.data_url import document, picture
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import LOCAL_SHELL, flat_name
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
-_PDF_URL = "data:application/pdf;base64,"
 
 
 def parse_input(given: str | list[wire.Item] | None) -> tuple[Message, ...]:
@@ -106,21 +105,12 @@ def _part(part: wire.ContentPart, path: str, *, takes_files: bool) -> Text | Ima
         case wire.ContentPart(type="refusal", refusal=str(text)):
             return Text(text)
         case wire.ContentPart(type="input_image", image_url=str(url)) if takes_files:
-            param = f"{path}.image_url"
-            if url[:5].lower() == "data:":
-                return image_from_data_url(url, param)
-            return Attachment("image", param, url=url)
+            return picture(url, f"{path}.image_url")
         case wire.ContentPart(type="input_file", file_data=str(data)) if takes_files:
-            return _file(part, data, f"{path}.file_data")
+            return document(data, part.filename, f"{path}.file_data")
         case wire.ContentPart(type="input_file", file_url=str(url)) if takes_files:
             return Attachment("document", f"{path}.file_url", url=url, title=part.filename)
     raise _refused(part, path, takes_files)
-
-
-def _file(part: wire.ContentPart, data: str, param: str) -> Attachment:
-    if not data.startswith("data:") or data.startswith(_PDF_URL):
-        return Attachment("document", param, data=data.removeprefix(_PDF_URL), title=part.filename)
-    raise invalid_request(f"{param} must be a PDF ({_PDF_URL}…).", param)
 
 
 def _refused(part: wire.ContentPart, path: str, takes_files: bool) -> ProxyError:

@@ -1,20 +1,17 @@
 """Responses body → `ChatRequest`, and what the response object repeats of it. The only place that reads `stream`."""
 
-from typing import get_args
-
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, Effort, ThinkingOutput
+from augment_open_proxy.core.conversation import ChatRequest, ThinkingOutput
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import CallForms, parse_tools
 from augment_open_proxy.dialects.openai_responses.items import parse_input
-from augment_open_proxy.dialects.reading import read
+from augment_open_proxy.dialects.reading import read, read_effort
 
 _decoder = msgspec.json.Decoder(wire.Request)
 _encode = msgspec.json.Encoder().encode
-_EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 ENCRYPTED = "reasoning.encrypted_content"
 
 IGNORED = (
@@ -42,6 +39,7 @@ def parse(body: bytes) -> Parsed:
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
     _refuse_state(wire_request)
+    reasoning = wire_request.reasoning or wire.Reasoning()
     parsed_tools = parse_tools(wire_request.tools or [], wire_request.tool_choice)
     messages = parse_input(wire_request.input)
     if not messages and not wire_request.instructions:
@@ -52,7 +50,7 @@ def parse(body: bytes) -> Parsed:
             messages=messages,
             system=(wire_request.instructions,) if wire_request.instructions else (),
             tools=() if wire_request.tool_choice == "none" else parsed_tools.tools,
-            effort=_effort(wire_request.reasoning),
+            effort=read_effort(reasoning.effort, "reasoning.effort"),
             conversation=wire_request.prompt_cache_key,
             thinking=_thinking(wire_request),
             ignored=_ignored(wire_request),
@@ -71,17 +69,6 @@ def _refuse_state(wire_request: wire.Request) -> None:
             )
     if wire_request.background:
         raise invalid_request("background responses are not kept here yet; leave background out.", "background")
-
-
-def _effort(reasoning: wire.Reasoning | None) -> Effort | None:
-    if reasoning is None or not reasoning.effort:
-        return None
-    known = _EFFORTS.get(reasoning.effort.lower())
-    if known is None:
-        raise invalid_request(
-            f"reasoning.effort must be one of {', '.join(_EFFORTS)}; it is {reasoning.effort!r}.", "reasoning.effort"
-        )
-    return known
 
 
 def _thinking(wire_request: wire.Request) -> ThinkingOutput:
