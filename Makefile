@@ -4,16 +4,19 @@ PYTHON ?= python3
 UV := .tools/bin/uv
 BIN := .venv/bin
 NPM := $(shell command -v npm 2>/dev/null)
-NODE_PARTS := $(if $(NPM),tests/sdk_parity/node_modules/.package-lock.json)
+INSTALLED := node_modules/.package-lock.json
+CLIENTS := claude_code codex anthropic_js openai_js
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-watch check lint format typecheck coverage golden bench build lock clean
+.PHONY: help setup setup-clients run demo test test-clients test-watch check lint format typecheck coverage golden bench build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/.dev $(NODE_PARTS) ## Set up the development environment
+setup: .venv/.dev $(if $(NPM),tests/sdk_parity/$(INSTALLED)) ## Set up the development environment
+
+setup-clients: setup $(if $(NPM),$(CLIENTS:%=tests/clients/%/$(INSTALLED))) ## Install the programs that test-clients runs
 
 run: .venv/.run ## Run the proxy on your Augment account
 	$(BIN)/augment-open-proxy
@@ -23,6 +26,9 @@ demo: .venv/.run ## Run the proxy on the embedded simulator: no account needed
 
 test: setup ## Run the whole test suite
 	$(BIN)/pytest
+
+test-clients: setup-clients ## Run real clients, Claude Code and Codex among them, against the proxy
+	$(BIN)/pytest --real-clients tests/clients
 
 test-watch: setup ## Run the tests again whenever a file changes
 	$(BIN)/ptw . --now --runner $(BIN)/pytest
@@ -62,7 +68,7 @@ lock: $(UV) ## Resolve the dependencies anew
 		--no-emit-index-url --no-header --upgrade -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what make has set up and built
-	rm -rf .venv .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules
+	rm -rf .venv .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules tests/clients/*/node_modules
 
 $(UV): requirements-tools.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -81,6 +87,6 @@ $(UV): requirements-tools.lock
 	$(UV) pip install -q -p .venv --require-hashes -r requirements-dev.lock
 	@touch $@
 
-tests/sdk_parity/node_modules/.package-lock.json: tests/sdk_parity/package-lock.json
-	cd tests/sdk_parity && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+%/$(INSTALLED): %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@

@@ -16,6 +16,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--real-clients",
+        action="store_true",
+        help="run the tests with programs of others too (`make test-clients`)",
+    )
+    parser.addoption(
         "--update-golden",
         action="store_true",
         help="write the golden files anew; read the difference against the API's reference before you commit it",

@@ -200,13 +200,13 @@ def test_thinking_without_a_signature_is_not_trusted(fields: dict[str, Any]) -> 
 
 
 def test_a_call_has_its_input_as_json_text() -> None:
-    fields = {"type": "tool_use", "id": "a", "name": "run", "caller": {"type": "direct"}, "cache_control": None}
+    fields: dict[str, Any] = {"type": "tool_use", "id": "a", "name": "run", "caller": {"type": "direct"}}
     (call,) = assistant({**fields, "input": {"path": "x", "deep": [1.5, None]}})
     assert isinstance(call, ToolCall)
     assert (call.id, call.name, call.custom) == ("a", "run", False)
     assert json.loads(call.arguments) == {"path": "x", "deep": [1.5, None]}
-    for empty in ({}, {"input": None}, {"input": {}}):
-        assert assistant({**fields, **empty}) == (ToolCall("a", "run", "{}"),)
+    for nothing in (fields, fields | {"input": None}, fields | {"input": {}}):
+        assert assistant(nothing) == (ToolCall("a", "run", "{}"),)
 
 
 @pytest.mark.parametrize("given", ["text", 5, [1], True])

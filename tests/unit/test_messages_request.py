@@ -223,16 +223,17 @@ def test_the_stream_flag() -> None:
 
 
 def test_unknown_fields_and_betas_are_accepted_anywhere() -> None:
-    fields = {"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}, "betas": ["x-1"]}
-    fields |= {"cache_control": {"type": "ephemeral"}, "speed": "fast", "service_tier": "auto", "brand_new": [{}]}
+    edits = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
+    fields: dict[str, Any] = {"context_management": edits, "betas": ["x-1"], "cache_control": {"type": "ephemeral"}}
+    fields |= {"speed": "fast", "service_tier": "auto", "brand_new": [{}]}
     block = text("Hi.", cache_control={"type": "ephemeral"}, brand_new={"source": 1})
     message = {"role": "user", "content": [block], "clear_at": "never", "id": "msg_1"}
     assert request(message, **fields).messages == (Message("user", (Text("Hi."),)),)
 
 
 def test_nulls_are_as_absence() -> None:
-    names = ("system", "tools", "tool_choice", "thinking", "output_config", "metadata", "thread", "stream")
-    names += ("max_tokens", "stop_sequences", "temperature", "top_p", "top_k", "context_management", "container")
+    names = ["system", "tools", "tool_choice", "thinking", "output_config", "metadata", "thread", "stream"]
+    names += ["max_tokens", "stop_sequences", "temperature", "top_p", "top_k", "context_management", "container"]
     assert parse(body(**dict.fromkeys(names))) == parse(body())
 
 

@@ -181,7 +181,7 @@ def test_the_older_editors_undo(type_: str) -> None:
 
 @pytest.mark.parametrize("type_", ["text_editor_20250429", "text_editor_20250728"])
 def test_the_newer_editors_do_not_undo(type_: str) -> None:
-    """`undo_edit` is not in the versions for Claude 4 (docs.anthropic.com, "Text editor tool"): clients can't run it."""
+    """`undo_edit` is not in the versions for Claude 4 (docs.anthropic.com, "Text editor tool")."""
     assert commands(type_) == ["view", "create", "str_replace", "insert"]
 
 

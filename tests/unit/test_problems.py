@@ -6,7 +6,7 @@ import time
 import pytest
 
 from augment_open_proxy.core.errors import ErrorKind
-from augment_open_proxy.dialects.openai_chat.errors import ERRORS
+from augment_open_proxy.dialects.openai_errors import ERRORS
 from augment_open_proxy.upstream.problems import from_line, from_status
 
 HTML = b"""<!DOCTYPE html><html><head><title>502 Bad Gateway</title><style>b { color: red }</style></head>
@@ -81,9 +81,11 @@ def test_each_row_of_the_table(status: int, words: str, expected: ErrorKind, sho
     assert (ERRORS[expected].status, ERRORS[expected].code) == shown
 
 
-def test_only_used_up_credits_tell_the_sdks_not_to_retry() -> None:
+def test_what_another_try_cannot_mend_is_not_to_be_tried_again() -> None:
+    """By themselves the SDKs try a 429 twice, and Claude Code a 401 ten times."""
     assert {kind: shape.retry for kind, shape in ERRORS.items() if shape.retry is not None} == {
-        ErrorKind.BILLING: False
+        ErrorKind.AUTHENTICATION: False,
+        ErrorKind.BILLING: False,
     }
 
 

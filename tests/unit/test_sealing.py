@@ -193,7 +193,7 @@ def test_hidden_thinking_leaves_no_gap() -> None:
 
 def test_what_is_shown_comes_back_as_history() -> None:
     for thinking in ("sealed", "omitted"):
-        said = assistant(*fold(fed(thinking, REPLY)).blocks)  # type: ignore[arg-type]
+        said = assistant(*fold(fed(thinking, REPLY)).blocks)
         asked, _ = prepare(request(HELLO, said, HELLO), SECRET)
         assert [part.text for part in asked.messages[1].content if isinstance(part, Thinking)] == ["Hm.", "Aha."]
 
@@ -237,5 +237,5 @@ def test_any_reply_cut_anywhere_keeps_the_grammar_and_what_is_no_thinking(
 def test_the_events_that_came_in_are_not_changed() -> None:
     before = msgspec.json.encode(REPLY)
     for thinking in ("sealed", "omitted", "none"):
-        fed(thinking, REPLY)  # type: ignore[arg-type]
+        fed(thinking, REPLY)
     assert msgspec.json.encode(REPLY) == before

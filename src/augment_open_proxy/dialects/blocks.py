@@ -64,8 +64,10 @@ def assistant_parts(block: Block, path: str) -> tuple[Part, ...]:
             return (Thinking("", block.data or ""),)
         case "tool_use":
             return (_tool_call(block, path),)
-        case "compaction" if isinstance(block.content, str):
-            return (Text(block.content),)
+        case "compaction" if block.content is None or isinstance(block.content, str):
+            return (Text(block.content),) if block.content else ()
+        case "fallback" | "mcp_tool_listing":  # they tell of the reply, and say nothing to the model
+            return ()
     return _server_tool_part(block, path)
 
 
@@ -107,11 +109,11 @@ def _needed(value: str | None, path: str, field: str) -> str:
 
 def _tool_call(block: Block, path: str) -> ToolCall:
     arguments = bytes(block.input).decode()
-    return ToolCall(
-        _needed(block.id, path, "id"),
-        _needed(block.name, path, "name"),
-        "{}" if arguments in ("", "null") else arguments,
-    )
+    if arguments in ("", "null"):
+        arguments = "{}"
+    elif not arguments.lstrip().startswith("{"):
+        raise invalid_request(f"{path}.input must be an object.", f"{path}.input")
+    return ToolCall(_needed(block.id, path, "id"), _needed(block.name, path, "name"), arguments)
 
 
 def _tool_result(block: Block, path: str) -> ToolResult:
@@ -136,11 +138,12 @@ def _server_tool_part(block: Block, path: str) -> tuple[Part, ...]:
         case "server_tool_use" | "mcp_tool_use":
             return (Text(f"[Called {block.name}: {bytes(block.input).decode() or '{}'}]"),)
         case kind if kind.endswith("_tool_result"):
-            return (Text(f"[Result of {kind.removesuffix('_tool_result')}: {_server_result(block.content, path)}]"),)
+            what = "Result (an error)" if block.is_error else "Result"
+            return (Text(f"[{what} of {kind.removesuffix('_tool_result')}: {_server_result(block.content)}]"),)
     raise unsupported(block, path)
 
 
-def _server_result(content: str | list[Block] | dict[str, Any] | None, path: str) -> str:
+def _server_result(content: str | list[Block] | dict[str, Any] | None) -> str:
     match content:
         case str(text):
             return text
@@ -149,8 +152,23 @@ def _server_result(content: str | list[Block] | dict[str, Any] | None, path: str
         case None:
             return ""
         case fields:
-            visible = {name: value for name, value in fields.items() if not name.startswith("encrypted_")}
-            return msgspec.json.encode(visible).decode()
+            return msgspec.json.encode(_readable(fields)).decode()
+
+
+def _readable(value: Any) -> Any:
+    """A server tool's result without what only its server can read, and without files."""
+    match value:
+        case dict():
+            is_file = value.get("type") == "base64"
+            return {
+                name: _readable(inner)
+                for name, inner in value.items()
+                if not name.startswith("encrypted_") and not (is_file and name == "data")
+            }
+        case list():
+            return [_readable(inner) for inner in value]
+        case _:
+            return value
 
 
 # -------------------------------------------------------- images and documents
@@ -170,20 +188,26 @@ def _document(block: Block, path: str) -> tuple[Text | Image | Attachment, ...]:
         case Source(type="text", data=str(data)):
             return (Text(_titled("Document", block.title or "", block.context or "", data)),)
         case Source(type="base64", data=str(data), media_type=media_type) if media_type in (None, PDF):
-            return (Attachment("document", f"{path}.source.data", data=data, title=block.title),)
+            return (Attachment("document", f"{path}.source.data", data=data, title=_name(block)),)
         case Source(type="base64", media_type=media_type):
             raise invalid_request(
                 f"{path}.source.media_type must be {PDF}; it is {media_type!r}.", f"{path}.source.media_type"
             )
         case Source(type="url", url=str(url)):
-            return (Attachment("document", f"{path}.source.url", url=url, title=block.title),)
+            return (Attachment("document", f"{path}.source.url", url=url, title=_name(block)),)
         case Source(type="content", content=str(text)):
             return (Text(_titled("Document", block.title or "", block.context or "", text)),)
         case Source(type="content", content=list(blocks)):
-            heading = (Text(f"Document: {block.title}\n"),) if block.title else ()
+            heading = (Text(f"Document: {_name(block)}\n"),) if _name(block) else ()
             inner = f"{path}.source.content"
             return (*heading, *(p for i, b in enumerate(blocks) for p in content_parts(b, f"{inner}[{i}]")))
     raise _bad_source(block, path, "text, base64, url or content")
+
+
+def _name(block: Block) -> str | None:
+    """Title and context of a document, as one."""
+    context = f"({block.context})" if block.context else None
+    return " ".join(filter(None, (block.title, context))) or None
 
 
 def _bad_source(block: Block, path: str, accepted: str) -> ProxyError:

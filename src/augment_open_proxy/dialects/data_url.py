@@ -41,11 +41,22 @@ def image_from_data_url(url: str, param: str) -> Image:
 
 def image_from_base64(data: str, param: str) -> Image:
     """The picture in base64 text; its type is what its first bytes say, whatever a client calls it."""
+    raw = bytes_from_base64(data, param)
+    media_type = _media_type(raw, param)
+    is_plain = len(data) == 4 * -(-len(raw) // 3) and "-" not in data and "_" not in data
+    return Image(media_type, data if is_plain else base64.b64encode(raw).decode())
+
+
+def bytes_from_base64(data: str, param: str) -> bytes:
+    """The bytes in base64, also as sloppy clients write it: with line breaks, without padding, in the URL alphabet."""
     try:
-        raw = binascii.a2b_base64(data, strict_mode=True)
+        return binascii.a2b_base64(data, strict_mode=True)
     except (binascii.Error, ValueError):
-        raw, data = _lenient(data, param)
-    return Image(_media_type(raw, param), data)
+        text = "".join(data.split()).replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise invalid_request(f"{param} is not valid base64.", param) from None
 
 
 def image_from_bytes(raw: bytes, param: str) -> Image:
@@ -58,14 +69,3 @@ def _media_type(raw: bytes, param: str) -> MediaType:
         if raw.startswith(first) and raw.startswith(eighth, 8 if eighth else 0):
             return media_type
     raise invalid_request(f"{param} is no picture that the backend reads: PNG, JPEG, GIF or WebP.", param)
-
-
-def _lenient(data: str, param: str) -> tuple[bytes, str]:
-    """Base64 as sloppy clients write it: with line breaks, without padding, in the alphabet for URLs."""
-    text = "".join(data.split()).replace("-", "+").replace("_", "/").rstrip("=")
-    text += "=" * (-len(text) % 4)
-    try:
-        raw = binascii.a2b_base64(text, strict_mode=True)
-    except (binascii.Error, ValueError):
-        raise invalid_request(f"{param} is not valid base64.", param) from None
-    return raw, base64.b64encode(raw).decode()

@@ -22,7 +22,7 @@ class ErrorBody(Struct, frozen=True):
 
 ERRORS: dict[ErrorKind, ErrorShape] = {
     ErrorKind.INVALID_REQUEST: ErrorShape(400, "invalid_request_error"),
-    ErrorKind.AUTHENTICATION: ErrorShape(401, "invalid_request_error", "invalid_api_key"),
+    ErrorKind.AUTHENTICATION: ErrorShape(401, "invalid_request_error", "invalid_api_key", retry=False),
     ErrorKind.BILLING: ErrorShape(429, "insufficient_quota", "insufficient_quota", retry=False),
     ErrorKind.PERMISSION: ErrorShape(403, "permission_error"),
     ErrorKind.NOT_FOUND: ErrorShape(404, "invalid_request_error", "not_found"),

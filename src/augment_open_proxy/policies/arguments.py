@@ -8,19 +8,20 @@ import msgspec
 from augment_open_proxy.core.conversation import ChatRequest, ToolCall
 from augment_open_proxy.core.errors import ErrorKind, Problem
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Failure
-from augment_open_proxy.core.jsontext import UNREADABLE
+from augment_open_proxy.core.jsontext import UNREADABLE, mended
 
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, "WholeArguments | None"]:
-    return request, WholeArguments() if request.whole_arguments and request.tools else None
+    return request, WholeArguments() if request.whole_arguments else None
 
 
 class WholeArguments:
     """Passes calls on when they are whole and sound; fails at the first that is not."""
 
     def __init__(self) -> None:
-        self._held: list[Event] | None = None
+        self._start: BlockStart | None = None
         self._name = ""
+        self._deltas: list[BlockDelta] = []
         self._failed = False
 
     def feed(self, events: list[Event]) -> list[Event]:
@@ -30,20 +31,21 @@ class WholeArguments:
                 break
             match event:
                 case BlockStart(block=ToolCall(name=name, custom=False)):
-                    self._held, self._name = [event], name
-                case BlockStop() if self._held is not None:
-                    out += self._released([*self._held, event])
-                    self._held = None
-                case BlockDelta() if self._held is not None:
-                    self._held.append(event)
+                    self._start, self._name, self._deltas = event, name, []
+                case BlockStop() if self._start is not None:
+                    out += self._released(self._start, self._deltas, event)
+                    self._start = None
+                case BlockDelta() if self._start is not None:
+                    self._deltas.append(event)
                 case _:
                     out.append(event)
         return out
 
-    def _released(self, call: list[Event]) -> list[Event]:
-        arguments = "".join(event.text for event in call if isinstance(event, BlockDelta))
-        if _is_object(arguments):
-            return call
+    def _released(self, start: BlockStart, deltas: list[BlockDelta], stop: BlockStop) -> list[Event]:
+        arguments = "".join(delta.text for delta in deltas)
+        sound = mended(arguments.encode()).decode()
+        if _is_object(sound):
+            return [start, *(deltas if sound == arguments else [BlockDelta(start.index, sound)]), stop]
         self._failed = True
         shown = arguments if len(arguments) <= 200 else arguments[:200] + "…"
         problem = Problem(

@@ -3,7 +3,7 @@
 import uuid
 from hashlib import blake2b
 
-from augment_open_proxy.core.conversation import ChatRequest, Text
+from augment_open_proxy.core.conversation import ChatRequest, Image, Text
 from augment_open_proxy.server.asgi import Scope
 
 SESSION_HEADERS = (
@@ -36,7 +36,8 @@ def conversation_id(request: ChatRequest, scope: Scope) -> str:
 
 
 def _beginning(request: ChatRequest) -> list[str]:
-    """The system texts, and the first message of the user."""
+    """The system texts, and the texts and pictures of the user's first message."""
     first = next((message for message in request.messages if message.role == "user"), None)
-    texts = [part.text for part in first.content if isinstance(part, Text)] if first is not None else []
-    return [*request.system, *texts]
+    parts = first.content if first is not None else ()
+    begun = [part.text if isinstance(part, Text) else part.data for part in parts if isinstance(part, Text | Image)]
+    return [*request.system, *begun]

@@ -15,8 +15,9 @@ CREATED_AT = "1970-01-01T00:00:00Z"
 """When the models were made is not known; Anthropic's reference takes the epoch for that."""
 
 LIMITS: tuple[tuple[str, int | None, int | None], ...] = (
-    (r"claude-.*-500k", 500_000, 64_000),
-    (r"claude-(haiku|sonnet|opus)-.*", 200_000, 64_000),
+    (r"claude-.*-500k(-.*)?", 500_000, 128_000),
+    (r"claude-[a-z]+-(4-([6-9]|\d\d)|[5-9]|\d\d)(-.*)?", 200_000, 128_000),
+    (r"claude-.*", 200_000, 64_000),
     (r"gpt-5.*", 272_000, 128_000),
     (r"gemini-.*", 1_048_576, 65_536),
     (r".*", None, None),
@@ -109,7 +110,7 @@ def _capital(word: str) -> str:
 
 def _page(ids: tuple[str, ...], query: Mapping[str, str]) -> tuple[tuple[str, ...], bool]:
     limit = query.get("limit")
-    if limit is not None and not (limit.isdecimal() and 1 <= int(limit[:9]) <= _MOST):
+    if limit is not None and (re.fullmatch(r"0{0,9}[1-9]\d{0,3}", limit) is None or int(limit) > _MOST):
         raise invalid_request(f"limit must be a number from 1 to {_MOST}.", "limit")
     size = len(ids) if limit is None else int(limit)
     if before := query.get("before_id"):

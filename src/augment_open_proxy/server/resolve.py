@@ -1,14 +1,13 @@
 """What a request refers to → content: pictures and documents behind URLs, the text of PDFs. Most requests have none."""
 
 import asyncio
-import binascii
 from collections.abc import Mapping
 
 import msgspec
 
 from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Message, Part, Text, ToolResult
 from augment_open_proxy.core.errors import ProxyError, invalid_request
-from augment_open_proxy.dialects.data_url import image_from_bytes
+from augment_open_proxy.dialects.data_url import bytes_from_base64, image_from_bytes
 from augment_open_proxy.server.fetch import Fetched, Fetcher
 from augment_open_proxy.server.pdf import NoTextError, extract_text
 
@@ -65,10 +64,7 @@ async def _content(part: Attachment, files: Mapping[str, Fetched]) -> Content:
 
 
 def _decoded(part: Attachment) -> bytes:
-    try:
-        return binascii.a2b_base64(part.data or "")
-    except binascii.Error:
-        raise invalid_request(f"{part.param} is not valid base64.", part.param) from None
+    return bytes_from_base64(part.data or "", part.param)
 
 
 async def _document_text(file: Fetched, param: str) -> str:

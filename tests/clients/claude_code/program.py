@@ -47,7 +47,9 @@ def require() -> Path:
         return program
     if shutil.which("npm") is None:
         pytest.skip("npm is not on PATH: Claude Code itself is not tested.")
-    pytest.fail("Claude Code is not installed: run `make setup-clients` (npm ci in tests/clients/claude_code).", False)
+    pytest.fail(
+        "Claude Code is not installed: run `make setup-clients` (npm ci in tests/clients/claude_code).", pytrace=False
+    )
 
 
 class Trap:

@@ -114,6 +114,12 @@ def test_a_token_serves_as_well_as_a_key(claude: ClaudeCode) -> None:
     assert run.text == "Hello."
 
 
+def test_it_discovers_the_models(claude: ClaudeCode) -> None:
+    run = claude.ask(prompt("Hi.", text="Hello."), CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY="1")
+    run.must_succeed()
+    assert ("GET", "/v1/models", 200) in {(line["method"], line["path"], line["status"]) for line in run.lines}
+
+
 def test_its_effort_reaches_the_backend(claude: ClaudeCode) -> None:
     run = claude.ask("Say hello.", "--model", "claude-opus-4-7", "--effort", "high")
     run.must_succeed()
@@ -287,6 +293,8 @@ def test_an_error_of_the_backend_is_told_in_our_words(
     claude: ClaudeCode, scenario: str, status: int, words: str
 ) -> None:
     run = claude.ask(prompt("Hi.", scenario=scenario), refused=(status,), CLAUDE_CODE_MAX_RETRIES="1")
+    if status == 401:
+        assert len(run.requests) == 1, "a 401 is not tried again"
     assert run.code == 1
     assert run.result["is_error"] is True
     assert run.result["api_error_status"] == status

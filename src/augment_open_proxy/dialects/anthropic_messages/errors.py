@@ -10,7 +10,8 @@ _encoder = msgspec.json.Encoder()
 
 ERRORS: dict[ErrorKind, ErrorShape] = {
     ErrorKind.INVALID_REQUEST: ErrorShape(400, "invalid_request_error"),
-    ErrorKind.AUTHENTICATION: ErrorShape(401, "authentication_error"),
+    # Claude Code tries a 401 ten times, unless it is told not to.
+    ErrorKind.AUTHENTICATION: ErrorShape(401, "authentication_error", retry=False),
     ErrorKind.BILLING: ErrorShape(402, "billing_error"),
     ErrorKind.PERMISSION: ErrorShape(403, "permission_error"),
     ErrorKind.NOT_FOUND: ErrorShape(404, "not_found_error"),

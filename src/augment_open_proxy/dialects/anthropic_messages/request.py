@@ -1,5 +1,7 @@
 """Messages body → `ChatRequest`. The only place in this dialect that reads `stream`."""
 
+import re
+
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Part, Text, ThinkingOutput
@@ -15,25 +17,27 @@ _decode = msgspec.json.Decoder(wire.Request)
 _decode_count = msgspec.json.Decoder(wire.CountTokensRequest)
 _decode_session = msgspec.json.Decoder(wire.Session)
 
-IGNORED = ("stop_sequences", "temperature", "top_p", "top_k", "max_tokens")
+IGNORED = ("stop_sequences", "temperature", "top_p", "top_k", "max_tokens", "mcp_servers", "container")
 """Accepted without effect; a response header names those that a client sent."""
 _BILLING = "x-anthropic-billing-header"
 """Claude Code's system block that begins so differs with every request, and would spoil the backend's cache."""
+_OLDER_SESSION = re.compile(r"_session_([0-9A-Za-z-]+)$")
 _LOW_BUDGET, _MEDIUM_BUDGET = 4096, 16384
 
 
 def parse(body: bytes) -> Parsed:
     """Raises `ProxyError` (invalid request) that names the field by its path."""
     wire_request = read(_decode, body)
-    return Parsed(_request(wire_request, _ignored(wire_request)), Delivery(stream=bool(wire_request.stream)))
+    request = _request(wire_request, _ignored(wire_request), must_serve=True)
+    return Parsed(request, Delivery(stream=bool(wire_request.stream)))
 
 
 def parse_count(body: bytes) -> ChatRequest:
     """The body of `count_tokens`: the same, but for what concerns the reply."""
-    return _request(read(_decode_count, body), ())
+    return _request(read(_decode_count, body), (), must_serve=False)
 
 
-def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...]) -> ChatRequest:
+def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...], *, must_serve: bool) -> ChatRequest:
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
     if not wire_request.messages:
@@ -43,7 +47,7 @@ def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...]) ->
             Problem(ErrorKind.THREAD_UNSUPPORTED, "Message threads are not kept here yet; send the whole conversation.")
         )
     choice = wire_request.tool_choice
-    tools, left_out = parse_tools(wire_request.tools or [], choice)
+    tools, left_out = parse_tools(wire_request.tools or [], choice, must_serve=must_serve)
     return ChatRequest(
         model=wire_request.model,
         messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(wire_request.messages)),
@@ -96,6 +100,10 @@ def _message(message: wire.Message, path: str) -> Message:
             read_block = _system_parts
         case role:
             raise invalid_request(f"{path}.role must be user, assistant or system; it is {role!r}.", f"{path}.role")
+    if message.content is None:
+        if message.role != "system":
+            raise invalid_request(f"{path}.content is missing.", f"{path}.content")
+        return Message("system", ())
     if isinstance(message.content, str):
         return Message(message.role, (Text(message.content),))
     return Message(
@@ -118,14 +126,18 @@ def _session(metadata: wire.Metadata | None) -> str | None:
     try:
         return _decode_session.decode(user_id).session_id
     except UNREADABLE:
-        return user_id.rpartition("_session_")[2] if "_session_" in user_id else None
+        older = _OLDER_SESSION.search(user_id)
+        return older[1] if older else None
 
 
 # ---------------------------------------------------------------- thinking
 
 
 def _effort(wire_request: wire.CountTokensRequest) -> Effort | None:
-    """`output_config.effort` wins over the budget of `thinking`."""
+    """What a later system message sets wins over `output_config.effort`, that over the budget of `thinking`."""
+    for i, message in reversed(list(enumerate(wire_request.messages))):
+        if message.role == "system" and message.output_config is not None and message.output_config.effort:
+            return read_effort(message.output_config.effort, f"messages[{i}].output_config.effort")
     config = wire_request.output_config or wire.OutputConfig()
     if config.effort:
         return read_effort(config.effort, "output_config.effort")

@@ -36,7 +36,7 @@ _DOCUMENTED: dict[str, tuple[str, msgspec.Raw]] = {
         "Views, creates and edits text files.",
         _schema(
             ["command", "path"],
-            command=_choice("view", "create", "str_replace", "insert", "undo_edit"),
+            command=_choice("view", "create", "str_replace", "insert"),
             path=_text("The path of the file or folder."),
             view_range=_LINES,
             file_text=_text("For create: the content of the file."),
@@ -87,10 +87,16 @@ _DOCUMENTED: dict[str, tuple[str, msgspec.Raw]] = {
 """The client tools that requests name by type alone, with what Anthropic's documentation says of their input."""
 
 
-def parse_tools(tools: list[wire.Tool], choice: wire.ToolChoice | None) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
-    """The tools that the model is offered, and the types of the server tools that are left out.
+_WITH_UNDO = ("text_editor_20241022", "text_editor_20250124")
+"""Versions of the text editor that have one more command."""
 
-    Raises `ProxyError` where only a server tool could serve: a free answer would pass for its result.
+
+def parse_tools(
+    tools: list[wire.Tool], choice: wire.ToolChoice | None, *, must_serve: bool = True
+) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
+    """The tools that the model is offered, and the types of those that are left out: the backend has no such.
+
+    With `must_serve`, raises `ProxyError` where only one of them could: a free answer would pass for its result.
     """
     offered: list[Tool] = []
     left_out: dict[str, str] = {}
@@ -101,20 +107,22 @@ def parse_tools(tools: list[wire.Tool], choice: wire.ToolChoice | None) -> tuple
         else:
             offered.append(known)
     forced = choice.name if choice is not None and choice.type == "tool" else None
-    if left_out and (not offered or forced in left_out):
+    may_call = choice is None or choice.type != "none"
+    if must_serve and may_call and left_out and (not offered or forced in left_out):
         name = left_out.get(forced or "", next(iter(left_out.values())))
         raise invalid_request(
-            f"The tool {name} runs on Anthropic's servers, and the Augment backend has nothing like it. "
-            "Offer a tool that the client runs itself.",
+            f"The tool {name} is Anthropic's, and the Augment backend has nothing like it. "
+            "Offer a tool that the client describes and runs itself.",
             "tools",
         )
     return tuple(offered), tuple(left_out.values())
 
 
 def _tool(tool: wire.Tool, path: str) -> Tool | None:
-    """The tool, or `None` for one of Anthropic's servers."""
+    """The tool, or `None` for one that only Anthropic's backend knows."""
     schema = bytes(tool.input_schema)
-    if tool.type in (None, "custom") or (schema and tool.name):
+    has_schema = schema not in (b"", b"null")
+    if tool.type in (None, "custom") or (has_schema and tool.name):
         if not tool.name:
             raise invalid_request(f"{path}.name is missing.", f"{path}.name")
         if not schema.lstrip().startswith(b"{"):
@@ -124,4 +132,8 @@ def _tool(tool: wire.Tool, path: str) -> Tool | None:
     if kind not in _DOCUMENTED:
         return None
     description, documented = _DOCUMENTED[kind]
+    if tool.type in _WITH_UNDO:
+        documented = msgspec.Raw(bytes(documented).replace(b'"insert"]', b'"insert","undo_edit"]', 1))
+    if tool.display_width_px and tool.display_height_px:
+        description += f" The screen is {tool.display_width_px} by {tool.display_height_px} pixels."
     return Tool(tool.name or kind, tool.description or description, documented)

@@ -9,9 +9,17 @@ from augment_open_proxy.dialects.blocks import Block
 # ------------------------------------------------------------------ requests
 
 
+class OutputConfig(Struct, frozen=True):
+    effort: str | None = None
+    format: Any = None
+
+
 class Message(Struct, frozen=True):
+    """A message of the role `system` may have no content, and change the effort instead."""
+
     role: str
-    content: str | list[Block]
+    content: str | list[Block] | None = None
+    output_config: OutputConfig | None = None
 
 
 class Tool(Struct, frozen=True):
@@ -19,6 +27,8 @@ class Tool(Struct, frozen=True):
     type: str | None = None
     description: str | None = None
     input_schema: Raw = Raw()
+    display_width_px: int | None = None
+    display_height_px: int | None = None
 
 
 class ToolChoice(Struct, frozen=True):
@@ -31,11 +41,6 @@ class ThinkingConfig(Struct, frozen=True):
     type: str
     budget_tokens: int | None = None
     display: str | None = None
-
-
-class OutputConfig(Struct, frozen=True):
-    effort: str | None = None
-    format: Any = None
 
 
 class Metadata(Struct, frozen=True):
@@ -77,6 +82,8 @@ class Request(CountTokensRequest, frozen=True):
     temperature: Any = None
     top_p: Any = None
     top_k: Any = None
+    mcp_servers: Any = None
+    container: Any = None
 
 
 # ------------------------------------------------------------------- replies
