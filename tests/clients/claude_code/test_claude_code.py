@@ -21,7 +21,7 @@ from tests.servers import Proxy, running_proxy
 pytestmark = pytest.mark.timeout(4 * SECONDS)
 UNASKED = ("--permission-mode", "bypassPermissions")
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
-NO_SEARCH = "The tool web_search_20250305 runs on Anthropic's servers"
+NO_SEARCH = "The tool web_search_20250305 is Anthropic's"
 
 
 @pytest.fixture
