@@ -1,4 +1,4 @@
-"""The documentation names every setting with its default, and no setting that does not exist."""
+"""The documentation names every setting with its default, and no setting that does not exist; and every scenario."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from augment_open_proxy.settings import OPTIONS, Option, load
+from augment_open_proxy.simulator import table
 
 ROOT = Path(__file__).parent.parent
 ROW = re.compile(r"^\|\s*`([A-Z][A-Z0-9_]+)`\s*\|([^|]*)\|", re.M)
@@ -72,3 +73,8 @@ def test_the_example_as_it_stands_sets_only_the_effort_variants_that_the_backend
     )
     changed = [name for name in OPTIONS if getattr(settings, name) != getattr(defaults, name)]
     assert changed == ["disable_effort_models"]
+
+
+def test_the_simulator_s_scenarios_are_documented() -> None:
+    document = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+    assert document.endswith(table()), "docs/simulator.md does not end with what simulator.table() gives"
