@@ -9,6 +9,7 @@ from augment_open_proxy.core.events import Event, Failure, Opening
 from augment_open_proxy.core.reply import Reply, fold
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Parsed, Renderer, renderer
 from augment_open_proxy.policies.chain import Chain, policies
+from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.upstream.catalog import BUILT_IN, Catalog
 from augment_open_proxy.upstream.decode import Decoder
 from augment_open_proxy.upstream.encode import encode
@@ -17,7 +18,7 @@ TURN_ID = "00000000-0000-4000-8000-000000000001"
 CONVERSATION_ID = "00000000-0000-4000-8000-000000000002"
 CREATED = 1_750_000_000
 INPUT_ESTIMATE = 10
-POLICIES = policies(b"secret of the tests")
+POLICIES = policies(b"secret of the tests", TokenCounter())
 
 
 def upstream_request(parsed: Parsed) -> bytes:

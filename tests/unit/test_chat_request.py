@@ -20,6 +20,7 @@ from augment_open_proxy.core.conversation import (
     Thinking,
     Tool,
     ToolCall,
+    ToolChoice,
     ToolResult,
 )
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
@@ -290,10 +291,65 @@ def test_a_bad_tool_is_refused_by_its_path(tool: Any, param: str) -> None:
     assert refusal(body(tools=[good, tool])).param == param
 
 
-def test_tool_choice_none_offers_no_tools() -> None:
-    tools = [{"type": "function", "function": {"name": "f"}}]
-    assert request(tools=tools, tool_choice="none").tools == ()
-    assert len(request(tools=tools, tool_choice="auto").tools) == 1
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (None, ToolChoice()),
+        ("auto", ToolChoice()),
+        ("none", ToolChoice("none")),
+        ("required", ToolChoice("required")),
+        ({"type": "function", "function": {"name": "f"}}, ToolChoice("required", ("f",))),
+        ({"type": "custom", "custom": {"name": "f"}}, ToolChoice("required", ("f",))),
+        (
+            {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "name": "f"}]}},
+            ToolChoice("auto", ("f",)),
+        ),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "f"}}]},
+            },
+            ToolChoice("required", ("f",)),
+        ),
+    ],
+)
+def test_tool_choice(choice: Any, expected: ToolChoice) -> None:
+    assert request(tool_choice=choice).tool_choice == expected
+
+
+@pytest.mark.parametrize(
+    "choice", ["maybe", 5, {"type": "function"}, {"type": "allowed_tools"}, {"type": "web_search"}]
+)
+def test_a_tool_choice_that_is_none_is_refused(choice: Any) -> None:
+    assert refusal(body(tool_choice=choice)).param == "tool_choice"
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [
+        ({}, None),
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 6}, 6),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, 6),
+    ],
+)
+def test_limits(fields: dict[str, Any], limit: int | None) -> None:
+    assert request(**fields).max_output_tokens == limit
+
+
+@pytest.mark.parametrize("limit", [0, -1, "5", 1.5, True])
+def test_a_limit_that_is_none_is_refused(limit: Any) -> None:
+    assert refusal(body(max_tokens=limit)).param == "max_tokens"
+
+
+@pytest.mark.parametrize(("stop", "read"), [(None, ()), ("a", ("a",)), (["a", "b"], ("a", "b")), ([], ())])
+def test_stop_sequences(stop: Any, read: tuple[str, ...]) -> None:
+    assert request(stop=stop).stop == read
+
+
+@pytest.mark.parametrize("stop", ["", [""], [5], 5])
+def test_stop_sequences_that_are_none_are_refused(stop: Any) -> None:
+    assert refusal(body(stop=stop)).param == "stop"
 
 
 # --- Parameters ---
@@ -333,11 +389,9 @@ def test_delivery(fields: dict[str, Any], delivery: Delivery) -> None:
     [
         ({"temperature": None, "stop": None, "tool_choice": None, "parallel_tool_calls": None, "n": 1}, ()),
         ({"tool_choice": "auto", "parallel_tool_calls": True, "logprobs": False}, ()),
-        ({"temperature": 0.7, "max_tokens": 10}, ("max_tokens", "temperature")),
+        ({"temperature": 0.7, "max_tokens": 10}, ("temperature",)),
         ({"temperature": 0, "seed": 0}, ("temperature", "seed")),
-        ({"stop": ["x"], "response_format": {"type": "json_object"}}, ("stop", "response_format")),
-        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, ("tool_choice",)),
-        ({"tool_choice": "required", "parallel_tool_calls": False}, ("tool_choice", "parallel_tool_calls")),
+        ({"stop": ["x"], "response_format": {"type": "json_object"}}, ("response_format",)),
     ],
 )
 def test_parameters_without_effect_are_named(fields: dict[str, Any], named: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from augment_open_proxy.core.conversation import ChatRequest, Message, Text, Thinking, ToolCall, ToolResult
+from augment_open_proxy.core.conversation import ChatRequest, Message, Text, Thinking, ToolCall, ToolChoice, ToolResult
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.anthropic_messages.errors import render_error
 from augment_open_proxy.dialects.anthropic_messages.request import parse, parse_count
@@ -241,21 +241,39 @@ def test_nulls_are_as_absence() -> None:
     ("fields", "ignored"),
     [
         ({}, ()),
-        ({"max_tokens": 128000}, ("max_tokens",)),
+        ({"max_tokens": 128000}, ()),
         ({"temperature": 0}, ("temperature",)),
-        ({"top_p": 0.5, "top_k": 1, "stop_sequences": ["x"]}, ("stop_sequences", "top_p", "top_k")),
+        ({"top_p": 0.5, "top_k": 1, "stop_sequences": ["x"]}, ("top_p", "top_k")),
         ({"stop_sequences": []}, ()),
         ({"tool_choice": {"type": "auto"}}, ()),
         ({"tool_choice": {"type": "none"}}, ()),
-        ({"tool_choice": {"type": "any"}}, ("tool_choice",)),
-        ({"tool_choice": {"type": "tool", "name": "f"}}, ("tool_choice",)),
-        ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, ("tool_choice",)),
         ({"output_config": {"format": {"type": "json_schema"}}}, ("output_config.format",)),
         ({"output_format": {"type": "json_schema"}}, ("output_format",)),
     ],
 )
 def test_parameters_without_effect_are_listed(fields: dict[str, Any], ignored: tuple[str, ...]) -> None:
     assert request(**fields).ignored == ignored
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected", "most"),
+    [
+        (None, ToolChoice(), None),
+        ({"type": "auto"}, ToolChoice(), None),
+        ({"type": "none"}, ToolChoice("none"), None),
+        ({"type": "any"}, ToolChoice("required"), None),
+        ({"type": "tool", "name": "f"}, ToolChoice("required", ("f",)), None),
+        ({"type": "auto", "disable_parallel_tool_use": True}, ToolChoice(), 1),
+    ],
+)
+def test_tool_choice(choice: Any, expected: ToolChoice, most: int | None) -> None:
+    asked = request(tool_choice=choice)
+    assert (asked.tool_choice, asked.max_tool_calls) == (expected, most)
+
+
+def test_limit_and_stop_sequences() -> None:
+    asked = request(max_tokens=10, stop_sequences=["a", "b", "a"])
+    assert (asked.max_output_tokens, asked.stop) == (10, ("a", "b"))
 
 
 def test_mcp_servers_which_anthropic_would_call_are_not_dropped_in_silence() -> None:

@@ -98,8 +98,15 @@ class CustomTool(Struct, frozen=True):
     grammar: Grammar | None = None
 
 
-ThinkingOutput = Literal["plain", "sealed", "omitted", "none"]
-"""How thinking is given out: as text, with a seal, as a seal alone, not at all."""
+class ToolChoice(Struct, frozen=True):
+    """Whether a tool may or must be called; `names` are those it may be, all where it is empty."""
+
+    mode: Literal["auto", "none", "required"] = "auto"
+    names: tuple[str, ...] = ()
+
+
+ThinkingOutput = Literal["plain", "sealed", "carried", "omitted", "none"]
+"""How thinking is given out: as text, with a seal, with a seal that carries it, as such a seal alone, not at all."""
 
 
 class ChatRequest(Struct, frozen=True):
@@ -107,8 +114,9 @@ class ChatRequest(Struct, frozen=True):
 
     `system` holds the instructions before the conversation, each a system message of its own; a later one stands in
     `messages`. `model` is the client's name for it. `conversation` names the conversation where the client tells it.
-    `ignored` lists the parameters that were accepted and have no effect, as the client spelled them, `left_out` the
-    tools that are not offered. `whole_arguments`: a call whose arguments are no JSON object is a failure.
+    `stop` are texts that end the reply, `max_output_tokens` and `max_tool_calls` are its limits. `whole_arguments`: a
+    call whose arguments are no JSON object is a failure. `ignored` lists the parameters that were accepted and have no
+    effect, as the client spelled them, `left_out` the tools that are not offered.
     """
 
     model: str
@@ -117,6 +125,10 @@ class ChatRequest(Struct, frozen=True):
     tools: tuple[Tool | CustomTool, ...] = ()
     effort: Effort | None = None
     conversation: str | None = None
+    tool_choice: ToolChoice = ToolChoice()
+    stop: tuple[str, ...] = ()
+    max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
     thinking: ThinkingOutput = "plain"
     whole_arguments: bool = False
     ignored: tuple[str, ...] = ()

@@ -8,11 +8,12 @@
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
 from augment_open_proxy.core.errors import Problem
 
-FinishReason = Literal["stop", "length", "tool_use", "content_filter"]
+FinishReason = Literal["stop", "stop_sequence", "length", "tool_use", "content_filter"]
 Block = Text | Thinking | ToolCall
 
 
@@ -27,6 +28,11 @@ class Usage(Struct, frozen=True):
     cache_read: int | None = None
     cache_creation: int | None = None
     reasoning: int | None = None
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """What both turns took; what is unknown of one counts as nothing."""
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Usage(*(None if a is None and b is None else (a or 0) + (b or 0) for a, b in pairs))
 
     @property
     def prompt(self) -> int | None:
@@ -66,10 +72,11 @@ class BlockDelta(Struct, frozen=True, tag="block_delta"):
 
 
 class BlockStop(Struct, frozen=True, tag="block_stop"):
-    """The open block is whole."""
+    """The open block is at its end; `is_cut` where a failure cut it off, and what it holds is not whole."""
 
     index: int
     opaque: str | None = None
+    is_cut: bool = False
 
 
 class Finish(Struct, frozen=True, tag="finish"):
@@ -79,6 +86,7 @@ class Finish(Struct, frozen=True, tag="finish"):
     raw_reason: int | None
     usage: Usage
     at: int | None = None
+    stop_sequence: str | None = None
 
 
 class Failure(Struct, frozen=True, tag="failure"):

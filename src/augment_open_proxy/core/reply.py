@@ -32,7 +32,7 @@ class Fold:
 
     def __init__(self) -> None:
         self._opening: Opening | None = None
-        self._blocks: list[Block] = []
+        self.blocks: list[Block] = []
         self._open: Block | None = None
         self._pieces: list[str] = []
         self.reply: Reply | None = None
@@ -52,17 +52,17 @@ class Fold:
                 case Finish() | Failure() | Cancelled():
                     if self._opening is None:
                         raise ValueError("a reply must begin with its Opening")
-                    self.reply = Reply(self._opening, tuple(self._blocks), event)
+                    self.reply = Reply(self._opening, tuple(self.blocks), event)
 
     def _close_block(self, opaque: str | None) -> None:
         text = "".join(self._pieces)
         match self._open:
             case Text():
-                self._blocks.append(Text(text))
+                self.blocks.append(Text(text))
             case Thinking():
-                self._blocks.append(Thinking(text, opaque))
+                self.blocks.append(Thinking(text, opaque))
             case ToolCall(id=id_, name=name, custom=custom):
-                self._blocks.append(ToolCall(id_, name, text, custom))
+                self.blocks.append(ToolCall(id_, name, text, custom))
             case None:
                 raise ValueError("BlockStop without an open block")
         self._open = None

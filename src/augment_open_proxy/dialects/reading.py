@@ -4,7 +4,7 @@ from typing import TypeVar, get_args
 
 import msgspec
 
-from augment_open_proxy.core.conversation import Effort
+from augment_open_proxy.core.conversation import Effort, ToolChoice
 from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 
@@ -12,14 +12,17 @@ T = TypeVar("T")
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 
-def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode a body. Raises `ProxyError` that names the field by its path, such as `messages[0].content`."""
+def read(decoder: msgspec.json.Decoder[T], body: bytes, at: str = "") -> T:
+    """Decode a body, or a value in it that stands `at` a path.
+
+    Raises `ProxyError` that names the field by its path, such as `messages[0].content`.
+    """
     try:
         if not body.isascii():
             body.decode()  # msgspec checks only what it makes a string of
         return _decode(decoder, body)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), at) from None
     except UNREADABLE as error:
         raise invalid_request(f"The body is not valid JSON: {error}.") from None
 
@@ -33,10 +36,10 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         return decoder.decode(mended(body))
 
 
-def _invalid(message: str) -> ProxyError:
+def _invalid(message: str, at: str) -> ProxyError:
     """msgspec says `Expected `str`, got `int` - at `$.messages[0].content``."""
     what, _, place = message.partition(" - at `")
-    path = place.rstrip("`").removeprefix("$").removeprefix(".")
+    path = (at + place.rstrip("`").removeprefix("$")).removeprefix(".")
     if missing := what.partition("missing required field `")[2].rstrip("`"):
         path = f"{path}.{missing}" if path else missing
         return invalid_request(f"{path} is missing.", path)
@@ -53,3 +56,60 @@ def read_effort(effort: str | None, param: str) -> Effort | None:
     if known is None:
         raise invalid_request(f"{param} must be one of {', '.join(_EFFORTS)}; it is {effort!r}.", param)
     return known
+
+
+def read_limit(limit: object, param: str) -> int | None:
+    """A limit that a client gives in `param`: a whole number, at least one."""
+    if limit is None:
+        return None
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise invalid_request(f"{param} must be a whole number, at least 1.", param)
+    return limit
+
+
+def read_stop(stop: object, param: str) -> tuple[str, ...]:
+    """Stop sequences: a text, or a list of them; empty ones are refused."""
+    if stop is None:
+        return ()
+    sequences = [stop] if isinstance(stop, str) else stop
+    if not isinstance(sequences, list) or not all(isinstance(sequence, str) and sequence for sequence in sequences):
+        raise invalid_request(f"{param} must be a text or a list of texts, none of them empty.", param)
+    return tuple(dict.fromkeys(sequences))
+
+
+def read_tool_choice(choice: object, *kinds: str) -> ToolChoice:
+    """`tool_choice` of OpenAI's APIs; `kinds` are the types of tools that can be named, in this form or that."""
+    match choice:
+        case None | "auto":
+            return ToolChoice()
+        case "none":
+            return ToolChoice("none")
+        case "required":
+            return ToolChoice("required")
+        case {"type": "allowed_tools", "allowed_tools": {"tools": tools, **rest}}:
+            return _allowed(tools, rest.get("mode", "auto"))
+        case {"type": "allowed_tools", "tools": tools, **rest}:
+            return _allowed(tools, rest.get("mode", "auto"))
+        case {"type": "local_shell"} if "local_shell" in kinds:
+            return ToolChoice("required", ("local_shell",))
+        case {"type": kind} if kind in kinds and (name := _tool_name(choice)):
+            return ToolChoice("required", (name,))
+    raise invalid_request(
+        "tool_choice must be auto, none, required, one tool, or allowed_tools with a mode and tools.", "tool_choice"
+    )
+
+
+def _allowed(tools: object, mode: object) -> ToolChoice:
+    names = tuple(name for tool in tools if (name := _tool_name(tool))) if isinstance(tools, list) else ()
+    if not names or mode not in ("auto", "required"):
+        raise invalid_request("tool_choice allowed_tools needs a mode, auto or required, and tools.", "tool_choice")
+    return ToolChoice("required" if mode == "required" else "auto", names)
+
+
+def _tool_name(tool: object) -> str | None:
+    """The name in `{"name"}`, or in `{"function": {"name"}}`; with its namespace where it has one."""
+    if not isinstance(tool, dict):
+        return None
+    inner = tool.get(tool.get("type"), tool)
+    name = inner.get("name") if isinstance(inner, dict) else None
+    return name if isinstance(name, str) and name else None

@@ -2,6 +2,10 @@
 
 from collections.abc import Callable
 
+import msgspec
+from msgspec import Raw, Struct
+
+from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import Dialect, Parsed
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
@@ -10,10 +14,23 @@ from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 DIALECTS: tuple[Dialect, ...] = (OPENAI_CHAT, ANTHROPIC_MESSAGES, OPENAI_RESPONSES)
 
 
+class _Top(Struct, frozen=True):
+    messages: Raw = Raw()
+    input: Raw = Raw()
+
+
+_top = msgspec.json.Decoder(_Top)
+
+
 def parser(dialect: Dialect, body: bytes) -> Callable[[bytes], Parsed]:
     """What reads a body that was posted to `dialect`: Cursor posts Responses bodies to the path of chats."""
-    if dialect is OPENAI_CHAT and b'"messages"' not in body and b'"input"' in body:
-        return OPENAI_RESPONSES.parse
+    if dialect is OPENAI_CHAT and b'"input"' in body:
+        try:
+            top = _top.decode(body)
+        except UNREADABLE:
+            return dialect.parse
+        if bytes(top.input) and not bytes(top.messages):
+            return OPENAI_RESPONSES.parse
     return dialect.parse
 
 

@@ -2,11 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from augment_open_proxy.core.conversation import ChatRequest
+import msgspec
+
+from augment_open_proxy.core.conversation import ChatRequest, Message
 from augment_open_proxy.core.events import Event
-from augment_open_proxy.policies import arguments, custom_tools, history, sealing, usage
+from augment_open_proxy.policies import (
+    arguments,
+    call_limit,
+    custom_tools,
+    history,
+    limits,
+    sealing,
+    stop,
+    tool_choice,
+    usage,
+)
+from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, TokenCounter
 
 
 class Feed(Protocol):
@@ -15,18 +28,32 @@ class Feed(Protocol):
     def feed(self, events: list[Event]) -> list[Event]: ...
 
 
+@runtime_checkable
+class Asking(Protocol):
+    """A machine that may need another turn: `again` is then what the conversation goes on with."""
+
+    again: tuple[Message, ...] | None
+
+
 Prepare = Callable[[ChatRequest], tuple[ChatRequest, Feed | None]]
 """Changes a request, or raises `ProxyError`; gives the machine for its reply, `None` where there is nothing to do."""
 
 
-def policies(secret: bytes) -> tuple[Prepare, ...]:
-    """All policies, in the order in which a request meets them. Seals are made with `secret`."""
+def policies(secret: bytes, counter: TokenCounter, claude_factor: float = CLAUDE_FACTOR) -> tuple[Prepare, ...]:
+    """All policies, in the order in which a request meets them; the events of the reply meet them the other way.
+
+    Seals are made with `secret`, limits counted with `counter`.
+    """
     return (
         partial(sealing.prepare, secret=secret),
         history.prepare,
+        usage.prepare,
+        partial(limits.prepare, counter=counter, claude_factor=claude_factor),
+        stop.prepare,
+        call_limit.prepare,
+        tool_choice.prepare,
         arguments.prepare,
         custom_tools.prepare,
-        usage.prepare,
     )
 
 
@@ -47,3 +74,12 @@ class Chain:
                 break
             events = feed.feed(events)
         return events
+
+    def again(self) -> ChatRequest | None:
+        """The request for another turn, where a policy needs one before the client can be answered."""
+        for feed in self._feeds:
+            if isinstance(feed, Asking) and feed.again:
+                messages, feed.again = feed.again, None
+                self.request = msgspec.structs.replace(self.request, messages=self.request.messages + messages)
+                return self.request
+        return None

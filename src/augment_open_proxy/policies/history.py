@@ -5,6 +5,7 @@ The backend answers 400 ("Unidentified internal error") to a history that is not
 """
 
 from collections import defaultdict, deque
+from itertools import groupby
 
 import msgspec
 
@@ -44,11 +45,12 @@ def _without_emptiness(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def _joined(messages: tuple[Message, ...]) -> list[Message]:
     """Neighbouring assistant messages as one: Codex 0.94 sends its calls, then its text, then the results."""
     joined: list[Message] = []
-    for message in messages:
-        if joined and message.role == "assistant" == joined[-1].role:
-            joined[-1] = Message("assistant", joined[-1].content + message.content)
+    for role, group in groupby(messages, key=lambda message: message.role):
+        together = list(group)
+        if role == "assistant" and len(together) > 1:
+            joined.append(Message("assistant", tuple(part for message in together for part in message.content)))
         else:
-            joined.append(message)
+            joined += together
     return joined
 
 
@@ -113,7 +115,7 @@ def _says_something(messages: list[Message]) -> bool:
 
 def _mended(groups: list[_Group]) -> tuple[Message, ...]:
     messages: list[Message] = []
-    seen: set[str] = set()
+    seen: dict[str, int] = {}
     for group in groups:
         if group.assistant is not None:
             new_ids, assistant = _with_unique_ids(group.assistant, seen)
@@ -124,16 +126,19 @@ def _mended(groups: list[_Group]) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _with_unique_ids(message: Message, seen: set[str]) -> tuple[dict[str, deque[str]], Message]:
-    """The new ids of the message's calls under their old ones, in their order; ids are unique in the whole history."""
+def _with_unique_ids(message: Message, seen: dict[str, int]) -> tuple[dict[str, deque[str]], Message]:
+    """The new ids of the message's calls under their old ones, in their order; ids are unique in the whole history.
+
+    `seen` has how often each id has come so far."""
     new_ids: dict[str, deque[str]] = defaultdict(deque)
     parts: list[Part] = []
     for part in message.content:
         if isinstance(part, ToolCall):
-            id_, number = part.id, 2
+            id_ = part.id
             while id_ in seen:
-                id_, number = f"{part.id}-{number}", number + 1
-            seen.add(id_)
+                seen[part.id] += 1
+                id_ = f"{part.id}-{seen[part.id]}"
+            seen[id_] = 1
             new_ids[part.id].append(id_)
             part = part if id_ == part.id else msgspec.structs.replace(part, id=id_)
         parts.append(part)

@@ -53,7 +53,8 @@ class Sealing:
 
     def __init__(self, secret: bytes, output: ThinkingOutput) -> None:
         self._secret = secret
-        self._carries = output == "omitted"
+        self._shows = output != "omitted"
+        self._carries = output != "sealed"
         self._pieces: list[str] | None = None
 
     def feed(self, events: list[Event]) -> list[Event]:
@@ -62,7 +63,7 @@ class Sealing:
             match event:
                 case BlockDelta(text=text) if self._pieces is not None:
                     self._pieces.append(text)
-                    if not self._carries:
+                    if self._shows:
                         out.append(event)
                 case BlockStart(block=Thinking()):
                     self._pieces = []
@@ -70,7 +71,7 @@ class Sealing:
                 case BlockStop(index=index) if self._pieces is not None:
                     text = "".join(self._pieces)
                     self._pieces = None
-                    out.append(BlockStop(index, seal(self._secret, text, carried=self._carries)))
+                    out.append(BlockStop(index, seal(self._secret, text, carried=self._carries), event.is_cut))
                 case _:
                     out.append(event)
         return out

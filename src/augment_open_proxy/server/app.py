@@ -17,6 +17,7 @@ from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.registry import DIALECTS, nearest
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record
+from augment_open_proxy.policies.chain import policies
 from augment_open_proxy.server import models
 from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, respond
 from augment_open_proxy.server.counting import TokenCounting
@@ -25,6 +26,7 @@ from augment_open_proxy.server.fetch import Fetcher
 from augment_open_proxy.server.guard import Guard
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.settings import Settings
+from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.upstream.attempts import Upstream
 
 Handler = Callable[[Scope, Receive, Send, Record], Awaitable[None]]
@@ -40,8 +42,9 @@ class App:
         self._log = log
         self._guard = Guard(settings.host, settings.allowed_hosts)
         resolver = Resolver(fetcher)
-        exchange = Exchange(upstream, resolver, secret, log, settings.body_limit)
-        counting = TokenCounting(resolver, upstream.listing, settings.claude_token_factor, settings.body_limit)
+        counter, factor = TokenCounter(), settings.claude_token_factor
+        exchange = Exchange(upstream, resolver, policies(secret, counter, factor), log, settings.body_limit)
+        counting = TokenCounting(resolver, upstream.listing, counter, factor, settings.body_limit)
         self._routes: dict[str, dict[str, Handler]] = {
             "/": {"GET": _status},
             "/api/hello": {"GET": _status},
@@ -103,7 +106,7 @@ class App:
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         catalog = self._upstream.listing.current()
-        body = models.render_codex_list(catalog) if "client_version" in query else models.render_list(catalog, query)
+        body = models.CODEX_LIST if "client_version" in query else models.render_list(catalog, query)
         await _answer(send, record, body)
 
     async def _show_model(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
@@ -121,7 +124,7 @@ async def _upgrade(scope: Scope, receive: Receive, send: Send, record: Record) -
         await _refuse_method("POST", scope, receive, send, record)
         return
     problem = Problem(ErrorKind.UPGRADE_REQUIRED, "There is no WebSocket here; post to /v1/responses instead.")
-    await _refuse(scope, send, record, problem)
+    await _refuse(scope, send, record, problem, [(b"upgrade", b"websocket"), (b"connection", b"upgrade")])
 
 
 async def _answer(send: Send, record: Record, body: bytes) -> None:

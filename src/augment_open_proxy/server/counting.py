@@ -17,12 +17,14 @@ from augment_open_proxy.upstream.listing import Listing
 class TokenCounting:
     """Claude Code's `/context` asks some thirty times at once: the tokenizer is shared, and loaded once."""
 
-    def __init__(self, resolver: Resolver, listing: Listing, claude_factor: float, body_limit: int) -> None:
+    def __init__(
+        self, resolver: Resolver, listing: Listing, counter: TokenCounter, claude_factor: float, body_limit: int
+    ) -> None:
         self._resolver = resolver
         self._listing = listing
         self._claude_factor = claude_factor
         self._body_limit = body_limit
-        self._counter = TokenCounter()
+        self._counter = counter
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         request = parse_count(await read_body(receive, self._body_limit))

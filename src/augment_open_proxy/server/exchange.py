@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -18,7 +18,7 @@ from augment_open_proxy.dialects.dialect import Delivery, Dialect, Renderer, ren
 from augment_open_proxy.dialects.registry import parser
 from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record, Recorder
-from augment_open_proxy.policies.chain import Chain, policies
+from augment_open_proxy.policies.chain import Chain, Prepare
 from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send, read_body
 from augment_open_proxy.server.conversation import conversation_id
 from augment_open_proxy.server.resolve import Resolver
@@ -34,11 +34,13 @@ _log = logging.getLogger(__name__)
 class Exchange:
     """Serves the chat requests of all dialects."""
 
-    def __init__(self, upstream: Upstream, resolver: Resolver, secret: bytes, log: Log, body_limit: int) -> None:
-        """`secret` is what seals are made with; `body_limit` is in bytes."""
+    def __init__(
+        self, upstream: Upstream, resolver: Resolver, policies: Sequence[Prepare], log: Log, body_limit: int
+    ) -> None:
+        """`body_limit` is in bytes."""
         self._upstream = upstream
         self._resolver = resolver
-        self._policies = policies(secret)
+        self._policies = policies
         self._log = log
         self._body_limit = body_limit
 
@@ -53,7 +55,12 @@ class Exchange:
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
         request = await self._resolver.resolve(parsed.request)
         chain = Chain(request, self._policies)
-        turn = Turn(self._upstream, chain.request, turn_id, conversation_id(request, scope))
+        conversation = conversation_id(request, scope)
+        turn = Turn(self._upstream, chain.request, turn_id, conversation)
+
+        def another(request: ChatRequest) -> Turn:
+            return Turn(self._upstream, request, str(uuid.uuid4()), conversation)
+
         record.effective_model = turn.model_id
         opening = Opening(
             id=record.request_id,
@@ -64,7 +71,7 @@ class Exchange:
         recorder = Recorder(record, keep_body=self._log.keeps_bodies)
         relay = _Relay(send, dialect, parsed.delivery, _reply_headers(dialect, record, parsed.request), recorder)
         try:
-            await relay.run(receive, _batches(opening, turn, chain))
+            await relay.run(receive, _batches(opening, turn, another, chain))
         finally:
             record.status = relay.status
             if recorder.reply is not None and not isinstance(recorder.reply.end, Failure | Cancelled):
@@ -79,16 +86,23 @@ def _shown(body: bytes) -> Any:
         return f"<{len(body)} bytes that are not JSON, or nested too deeply>"
 
 
-async def _batches(opening: Opening, turn: Turn, chain: Chain) -> AsyncGenerator[list[Event]]:
-    """The events that the client gets. The opening comes alone, at once."""
+async def _batches(
+    opening: Opening, turn: Turn, another: Callable[[ChatRequest], Turn], chain: Chain
+) -> AsyncGenerator[list[Event]]:
+    """The events that the client gets. The opening comes alone, at once; a policy may need more than one turn."""
     yield chain.feed([opening])
-    async with aclosing(turn.events()) as batches:
-        async for events in batches:
-            out = chain.feed(events)
-            if out:
-                yield _timed(out)
-                if isinstance(out[-1], Failure | Finish):
-                    return  # a policy may end the reply before the backend does
+    while True:
+        async with aclosing(turn.events()) as batches:
+            async for events in batches:
+                out = chain.feed(events)
+                if out:
+                    yield _timed(out)
+                    if isinstance(out[-1], Failure | Finish):
+                        return  # a policy may end the reply before the backend does
+        request = chain.again()
+        if request is None:
+            return
+        turn = another(request)
 
 
 def _timed(events: list[Event]) -> list[Event]:

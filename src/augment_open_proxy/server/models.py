@@ -65,20 +65,9 @@ def render_list(catalog: Catalog, query: Mapping[str, str]) -> bytes:
     )
 
 
-class CodexModel(Struct, frozen=True):
-    """A model as Codex reads it; what it does not find here, it takes from its own list."""
-
-    slug: str
-    display_name: str
-
-
-class CodexModelList(Struct, frozen=True):
-    models: list[CodexModel]
-
-
-def render_codex_list(catalog: Catalog) -> bytes:
-    """The answer of `GET /v1/models?client_version=…`."""
-    return _encoder.encode(CodexModelList([CodexModel(id_, display_name(id_)) for id_ in catalog.ids]))
+CODEX_LIST = b'{"models":[]}'
+"""The answer of `GET /v1/models?client_version=…`. Codex replaces all that it knows of a model (prompt, tools) by an
+entry here, and gives up on a list with an incomplete one; an empty list leaves it what it has."""
 
 
 def render_model(catalog: Catalog, name: str) -> bytes:

@@ -164,9 +164,9 @@ class Decoder:
         self._index += 1
         events.append(BlockStart(self._index, block))
 
-    def _stop_open(self, events: list[Event]) -> None:
+    def _stop_open(self, events: list[Event], *, is_cut: bool = False) -> None:
         if self._open is not None:
-            events.append(BlockStop(self._index))
+            events.append(BlockStop(self._index, is_cut=is_cut))
             self._open = None
 
     # ------------------------------------------------------------------ end
@@ -208,7 +208,7 @@ class Decoder:
         return self._stop_reason
 
     def _fail(self, problem: Problem, events: list[Event]) -> None:
-        self._stop_open(events)
+        self._stop_open(events, is_cut=True)
         self.ended = True
         events.append(Failure(problem))
 

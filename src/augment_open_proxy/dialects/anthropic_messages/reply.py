@@ -12,6 +12,7 @@ _encoder = msgspec.json.Encoder()
 
 STOP_REASONS: dict[events.FinishReason, str] = {
     "stop": "end_turn",
+    "stop_sequence": "stop_sequence",
     "length": "max_tokens",
     "tool_use": "tool_use",
     "content_filter": "refusal",
@@ -28,6 +29,7 @@ def render(reply: Reply, delivery: Delivery) -> bytes:
             model=reply.opening.model,
             content=[_block(block) for block in reply.blocks],
             stop_reason=STOP_REASONS[reply.end.reason],
+            stop_sequence=reply.end.stop_sequence,
             usage=usage(reply.end.usage),
         )
     )

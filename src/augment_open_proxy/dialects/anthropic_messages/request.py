@@ -4,20 +4,20 @@ import re
 
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Part, Text, ThinkingOutput
+from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Part, Text, ThinkingOutput, ToolChoice
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.dialects.anthropic_messages import wire
 from augment_open_proxy.dialects.anthropic_messages.tools import parse_tools
 from augment_open_proxy.dialects.blocks import Block, assistant_parts, unsupported, user_parts
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
-from augment_open_proxy.dialects.reading import read, read_effort
+from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_stop
 
 _decode = msgspec.json.Decoder(wire.Request)
 _decode_count = msgspec.json.Decoder(wire.CountTokensRequest)
 _decode_session = msgspec.json.Decoder(wire.Session)
 
-IGNORED = ("stop_sequences", "temperature", "top_p", "top_k", "max_tokens", "mcp_servers", "container")
+IGNORED = ("temperature", "top_p", "top_k", "mcp_servers", "container")
 """Accepted without effect; a response header names those that a client sent."""
 _BILLING = "x-anthropic-billing-header"
 """Claude Code's system block that begins so differs with every request, and would spoil the backend's cache."""
@@ -28,7 +28,11 @@ _LOW_BUDGET, _MEDIUM_BUDGET = 4096, 16384
 def parse(body: bytes) -> Parsed:
     """Raises `ProxyError` (invalid request) that names the field by its path."""
     wire_request = read(_decode, body)
-    request = _request(wire_request, _ignored(wire_request), must_serve=True)
+    request = msgspec.structs.replace(
+        _request(wire_request, _ignored(wire_request), must_serve=True),
+        stop=read_stop(wire_request.stop_sequences, "stop_sequences"),
+        max_output_tokens=read_limit(wire_request.max_tokens, "max_tokens"),
+    )
     return Parsed(request, Delivery(stream=bool(wire_request.stream)))
 
 
@@ -52,7 +56,9 @@ def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...], *,
         model=wire_request.model,
         messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(wire_request.messages)),
         system=_system(wire_request.system),
-        tools=() if choice is not None and choice.type == "none" else tools,
+        tools=tools,
+        tool_choice=_tool_choice(choice),
+        max_tool_calls=1 if choice is not None and choice.disable_parallel_tool_use else None,
         effort=_effort(wire_request),
         conversation=_session(wire_request.metadata),
         thinking=_thinking(wire_request.thinking),
@@ -64,14 +70,24 @@ def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...], *,
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
     names = [name for name in IGNORED if getattr(wire_request, name) not in (None, [])]
-    choice = wire_request.tool_choice
-    if choice is not None and (choice.type not in ("auto", "none") or choice.disable_parallel_tool_use):
-        names.append("tool_choice")
     if wire_request.output_config is not None and wire_request.output_config.format is not None:
         names.append("output_config.format")
     if wire_request.output_format is not None:
         names.append("output_format")
     return tuple(names)
+
+
+def _tool_choice(choice: wire.ToolChoice | None) -> ToolChoice:
+    match choice:
+        case None | wire.ToolChoice(type="auto"):
+            return ToolChoice()
+        case wire.ToolChoice(type="none"):
+            return ToolChoice("none")
+        case wire.ToolChoice(type="any"):
+            return ToolChoice("required")
+        case wire.ToolChoice(type="tool", name=str(name)):
+            return ToolChoice("required", (name,))
+    raise invalid_request("tool_choice.type must be auto, any, none, or tool with a name.", "tool_choice")
 
 
 # ---------------------------------------------------------------- messages

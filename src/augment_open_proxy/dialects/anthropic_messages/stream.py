@@ -100,5 +100,5 @@ def _delta(index: int, kind: bytes, field: bytes) -> bytes:
 
 
 def _finish(finish: Finish) -> Frame:
-    delta = wire.MessageDeltaBody(STOP_REASONS[finish.reason])
+    delta = wire.MessageDeltaBody(STOP_REASONS[finish.reason], finish.stop_sequence)
     return (b"message_delta", _json(wire.MessageDelta(delta=delta, usage=usage(finish.usage))))

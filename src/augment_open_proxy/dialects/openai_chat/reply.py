@@ -12,6 +12,7 @@ _encoder = msgspec.json.Encoder()
 
 FINISH_REASONS: dict[events.FinishReason, str] = {
     "stop": "stop",
+    "stop_sequence": "stop",
     "length": "length",
     "tool_use": "tool_calls",
     "content_filter": "content_filter",

@@ -14,14 +14,11 @@ from augment_open_proxy.dialects.openai_chat.content import (
     user_parts,
 )
 from augment_open_proxy.dialects.openai_chat.tools import parse_tool
-from augment_open_proxy.dialects.reading import read, read_effort
+from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_stop, read_tool_choice
 
 _decoder = msgspec.json.Decoder(wire.Request)
 
 IGNORED = (
-    "max_tokens",
-    "max_completion_tokens",
-    "stop",
     "temperature",
     "top_p",
     "seed",
@@ -49,14 +46,17 @@ def parse(body: bytes) -> Parsed:
             raise old_functions(name)
     system, messages = _conversation(wire_request.messages)
     tools = tuple(parse_tool(tool, f"tools[{i}]") for i, tool in enumerate(wire_request.tools or []))
-    offered = () if wire_request.tool_choice == "none" else tools
     options = wire_request.stream_options
     return Parsed(
         ChatRequest(
             model=wire_request.model,
             messages=messages,
             system=system,
-            tools=offered,
+            tools=tools,
+            tool_choice=read_tool_choice(wire_request.tool_choice, "function", "custom"),
+            stop=read_stop(wire_request.stop, "stop"),
+            max_output_tokens=_limit(wire_request),
+            max_tool_calls=1 if wire_request.parallel_tool_calls is False else None,
             effort=_effort(wire_request),
             ignored=_ignored(wire_request),
         ),
@@ -68,12 +68,13 @@ def parse(body: bytes) -> Parsed:
 
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    names = [name for name in IGNORED if _asks_for_something(getattr(wire_request, name))]
-    if wire_request.tool_choice not in (None, "auto", "none"):
-        names.append("tool_choice")
-    if wire_request.parallel_tool_calls is False:
-        names.append("parallel_tool_calls")
-    return tuple(names)
+    return tuple(name for name in IGNORED if _asks_for_something(getattr(wire_request, name)))
+
+
+def _limit(wire_request: wire.Request) -> int | None:
+    """The newer name wins."""
+    newer = read_limit(wire_request.max_completion_tokens, "max_completion_tokens")
+    return newer if newer is not None else read_limit(wire_request.max_tokens, "max_tokens")
 
 
 def _asks_for_something(value: object) -> bool:

@@ -4,6 +4,8 @@ A namespace nests functions: `weather.now` is offered as `weather__now`. `local_
 documented schema. Custom tools are `policies/custom_tools.py`'s.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import Struct
 
@@ -63,38 +65,65 @@ class ParsedTools(Struct, frozen=True):
 
 
 def parse_tools(tools: list[wire.Tool], choice: object) -> ParsedTools:
-    """Raises `ProxyError` where only a server tool could serve: a free answer would pass for its result."""
-    offered: list[Tool | CustomTool] = []
+    """Raises `ProxyError` where only a tool that is left out could serve: a free answer would pass for its result."""
+    offered: dict[str, Tool | CustomTool] = {}
     namespaced: dict[str, tuple[str, str]] = {}
     left_out: dict[str, None] = {}
     has_shell = False
     for i, tool in enumerate(tools):
+        path = f"tools[{i}]"
         match tool.type:
-            case "function":
-                offered.append(_function(tool, None, f"tools[{i}]"))
-            case "custom":
-                offered.append(_custom(tool, None, f"tools[{i}]"))
+            case "function" | "custom":
+                _offer(_read(tool, None, path), path, offered)
             case "namespace":
+                if not tool.name:
+                    raise invalid_request(f"{path}.name is missing.", f"{path}.name")
                 for j, inner in enumerate(tool.tools or []):
-                    path = f"tools[{i}].tools[{j}]"
-                    read = _custom if inner.type == "custom" else _function
-                    nested = read(inner, tool.name, path)
-                    namespaced[nested.name] = (tool.name or "", inner.name or "")
-                    offered.append(nested)
+                    nested = _read(inner, tool, f"{path}.tools[{j}]")
+                    namespaced[nested.name] = (tool.name, inner.name or "")
+                    _offer(nested, f"{path}.tools[{j}]", offered)
             case "local_shell":
                 has_shell = True
-                offered.append(_SHELL_TOOL)
+                _offer(_SHELL_TOOL, path, offered)
             case kind:
                 left_out[kind] = None
-    forced = choice.get("type") if isinstance(choice, dict) else None
-    if left_out and (not offered or forced in left_out):
-        name = forced if forced in left_out else next(iter(left_out))
+    if left_out and choice != "none":
+        _check_choice(choice, left_out, has_others=bool(offered))
+    return ParsedTools(tuple(offered.values()), CallForms(namespaced, has_shell), tuple(left_out))
+
+
+def _offer(tool: Tool | CustomTool, path: str, offered: dict[str, Tool | CustomTool]) -> None:
+    if tool.name in offered:
+        raise invalid_request(f"{path}: there is another tool by the name {tool.name}.", path)
+    offered[tool.name] = tool
+
+
+def _check_choice(choice: object, left_out: Iterable[str], *, has_others: bool) -> None:
+    allowed: list[object] = []
+    if isinstance(choice, dict):
+        inner = choice.get("allowed_tools")
+        given = (inner if isinstance(inner, dict) else choice).get("tools")
+        allowed = given if isinstance(given, list) else [choice]
+    kinds = [str(tool.get("type")) for tool in allowed if isinstance(tool, dict)]
+    found = [
+        next((name for name in left_out if name.startswith(kind) or kind.startswith(name)), None) for kind in kinds
+    ]
+    wanted = [name for name in found if name is not None]
+    if not has_others or (wanted and len(wanted) >= len(kinds)):
         raise invalid_request(
-            f"The tool {name} runs on OpenAI's servers, and the Augment backend has nothing like it. "
-            "Offer a tool that the client runs itself.",
+            f"The tool {(wanted or list(left_out))[0]} is OpenAI's, and the Augment backend has nothing like it. "
+            "Offer a function or custom tool that the client runs itself.",
             "tools",
         )
-    return ParsedTools(tuple(offered), CallForms(namespaced, has_shell), tuple(left_out))
+
+
+def _read(tool: wire.Tool, namespace: wire.Tool | None, path: str) -> Tool | CustomTool:
+    """A function or custom tool; the model sees the description of its namespace before its own."""
+    read = _custom if tool.type == "custom" else _function
+    made = read(tool, namespace.name if namespace else None, path)
+    if namespace is None or not namespace.description:
+        return made
+    return msgspec.structs.replace(made, description=f"{namespace.description}\n\n{made.description}".rstrip())
 
 
 def _function(tool: wire.Tool, namespace: str | None, path: str) -> Tool:
@@ -119,18 +148,22 @@ def _custom(tool: wire.Tool, namespace: str | None, path: str) -> CustomTool:
 
 
 def _action(arguments: str) -> wire.ShellAction:
-    """The action of a shell call; a command that is one string is run by a shell."""
+    """The action of a shell call. A command that is one string is run by a shell, and so is what is no command at all:
+    it fails there, where the client sees it."""
     try:
         given = msgspec.json.decode(arguments)
     except UNREADABLE:
         given = arguments
-    fields = given if isinstance(given, dict) else {"command": given}
-    command = fields.get("command")
-    env = fields.get("env")
+    fields = given if isinstance(given, dict) and "command" in given else {"command": given}
+    command, env = fields["command"], fields.get("env")
     timeout, folder = fields.get("timeout_ms"), fields.get("working_directory")
+    if isinstance(command, list):
+        words = [str(word) for word in command]
+    else:
+        words = ["bash", "-lc", command if isinstance(command, str) else arguments]
     return wire.ShellAction(
-        command=[str(word) for word in command] if isinstance(command, list) else ["bash", "-lc", str(command or "")],
+        command=words,
         env={str(name): str(value) for name, value in env.items()} if isinstance(env, dict) else {},
-        timeout_ms=timeout if isinstance(timeout, int) else None,
+        timeout_ms=timeout if type(timeout) is int and timeout >= 0 else None,
         working_directory=folder if isinstance(folder, str) else None,
     )

@@ -1,15 +1,37 @@
 """Items of the input → messages."""
 
+import msgspec
+from msgspec import Raw
+
 from augment_open_proxy.core.conversation import Attachment, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
 from augment_open_proxy.core.errors import ProxyError, invalid_request
+from augment_open_proxy.core.jsontext import mended
 from augment_open_proxy.dialects.data_url import document, picture
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import LOCAL_SHELL, flat_name
+from augment_open_proxy.dialects.reading import read
 
+_json = msgspec.json.Encoder().encode
+_head = msgspec.json.Decoder(wire.ItemHead)
+_item = msgspec.json.Decoder(wire.Item)
+_OURS = (
+    "message",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "local_shell_call",
+    "local_shell_call_output",
+    "reasoning",
+)
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
-def parse_input(given: str | list[wire.Item] | None) -> tuple[Message, ...]:
+GO_ON = "Go on."
+"""What follows where the input ends with an answer: this API lets the model continue one, the backend does not."""
+
+
+def parse_input(given: str | list[Raw] | None) -> tuple[Message, ...]:
     """Raises `ProxyError` that names the field by its path."""
     if given is None:
         return ()
@@ -18,10 +40,50 @@ def parse_input(given: str | list[wire.Item] | None) -> tuple[Message, ...]:
     return tuple(message for i, item in enumerate(given) for message in _messages(item, f"input[{i}]"))
 
 
-def _messages(item: wire.Item, path: str) -> tuple[Message, ...]:
-    match item.type:
-        case None | "message" if item.role is not None:
-            return (_message(item, item.role, path),)
+def continued(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The conversation with something to answer at its end.
+
+    Codex takes up a reply that broke off with what it has of it: thinking, which is left out, or text, which the model
+    is asked to go on with.
+    """
+    last = len(messages)
+    while last and messages[last - 1].role == "assistant" and isinstance(messages[last - 1].content[-1], Thinking):
+        last -= 1
+    messages = messages[:last]
+    if messages and messages[-1].role == "assistant" and not isinstance(messages[-1].content[-1], ToolCall):
+        return (*messages, Message("user", (Text(GO_ON),)))
+    return messages
+
+
+def _messages(raw: Raw, path: str) -> tuple[Message, ...]:
+    head = read(_head, bytes(raw), path)
+    kind = head.type
+    if kind is None:
+        kind = "item_reference" if head.role is None and head.id is not None else "message"
+    if kind in _OURS:
+        return _message_of(read(_item, bytes(raw), path), kind, path)
+    match kind:
+        case "additional_tools":
+            return ()
+        case "item_reference":
+            raise invalid_request(
+                f"{path}: items are not stored here yet; send the item itself instead of a reference "
+                "(some clients do so with store: false).",
+                path,
+            )
+        case "compaction":
+            raise invalid_request(f"{path}: a compaction made elsewhere can't be read here; send the items.", path)
+        case str() if kind.endswith(("_call_output", "_approval_response")):
+            return (Message("user", (Text(_server_item(kind, raw)),)),)
+        case str() if kind.endswith(("_call", "_output", "_list_tools", "_approval_request")):
+            return (_assistant(Text(_server_item(kind, raw))),)
+    raise invalid_request(f"{path}.type {kind!r} cannot be sent to the Augment backend.", f"{path}.type")
+
+
+def _message_of(item: wire.Item, kind: str, path: str) -> tuple[Message, ...]:
+    match kind:
+        case "message":
+            return (_message(item, _needed(item.role, path, "role"), path),)
         case "function_call":
             name = flat_name(item.namespace, _needed(item.name, path, "name"))
             return (_assistant(ToolCall(_call_id(item, path), name, item.arguments or "{}")),)
@@ -29,23 +91,14 @@ def _messages(item: wire.Item, path: str) -> tuple[Message, ...]:
             name = flat_name(item.namespace, _needed(item.name, path, "name"))
             return (_assistant(ToolCall(_call_id(item, path), name, item.input or "", custom=True)),)
         case "local_shell_call":
-            arguments = bytes(item.action).decode() or "{}"
+            action = bytes(item.action).decode()
+            arguments = "{}" if action in ("", "null") else action
             return (_assistant(ToolCall(_call_id(item, path), LOCAL_SHELL, arguments)),)
-        case "function_call_output" | "custom_tool_call_output" | "local_shell_call_output":
-            return (Message("user", (ToolResult(_call_id(item, path), _output(item, path)),)),)
         case "reasoning":
             text = "".join(part.text or "" for part in item.summary or [])
             return (_assistant(Thinking(text, item.encrypted_content or "")),)
-        case "item_reference":
-            raise invalid_request(
-                f"{path}: items are not stored here yet; send the item itself instead of a reference.", path
-            )
-        case "compaction":
-            raise invalid_request(f"{path}: a compaction made elsewhere can't be read here; send the items.", path)
-        case str(kind) if kind.endswith(("_call", "_call_output", "_output", "_list_tools")):
-            return (_assistant(Text(_server_item(item, kind))),)
-        case kind:
-            raise invalid_request(f"{path}.type {kind!r} cannot be sent to the Augment backend.", f"{path}.type")
+        case _:
+            return (Message("user", (ToolResult(_call_id(item, path), _output(item, path)),)),)
 
 
 def _assistant(part: Part) -> Message:
@@ -63,12 +116,18 @@ def _call_id(item: wire.Item, path: str) -> str:
     return _needed(item.call_id or (item.id if item.type == "local_shell_call_output" else None), path, "call_id")
 
 
-def _server_item(item: wire.Item, kind: str) -> str:
-    """What a server tool did in an earlier turn, in words."""
-    detail = item.arguments or item.input or bytes(item.action).decode()
-    if isinstance(item.output, str):
-        detail = " → ".join(filter(None, (detail, item.output)))
-    return f"[{kind}{f' {item.name}' if item.name else ''}: {detail}]"
+def _server_item(kind: str, raw: Raw) -> str:
+    """What a tool that does not exist here did in an earlier turn, in words."""
+    fields = msgspec.json.decode(mended(bytes(raw)))
+    said = {
+        name: value
+        for name, value in fields.items()
+        if name not in ("type", "id", "call_id", "status") and not name.startswith("encrypted_") and value is not None
+    }
+    if kind == "image_generation_call":
+        said.pop("result", None)  # the picture itself, in base64
+    words = (f"{name}: {value if isinstance(value, str) else _json(value).decode()}" for name, value in said.items())
+    return f"[{kind}: {', '.join(words)}]"
 
 
 # ----------------------------------------------------------------- content

@@ -40,7 +40,9 @@ class Responses:
         self._hex = opening.id.rpartition("_")[2].replace("-", "")
 
     def item_id(self, block: events.Block, index: int) -> str:
-        prefix = "ctc" if isinstance(block, ToolCall) and block.custom else _PREFIXES[type(block)]
+        prefix = _PREFIXES[type(block)]
+        if isinstance(block, ToolCall):
+            prefix = "lsh" if self.is_shell(block) else "ctc" if block.custom else prefix
         return f"{prefix}_{self._hex}{index:04x}"
 
     def item(self, block: events.Block, index: int, status: str = "completed") -> wire.OutputItem:
@@ -122,5 +124,6 @@ def error_of(problem: Problem) -> wire.Error:
     """Codex reads the code, and for a rate limit the seconds in the message."""
     message = problem.message
     if problem.kind is ErrorKind.RATE_LIMITED and problem.retry_after is not None:
-        message = f"{message} Please try again in {problem.retry_after:g}s."
+        seconds = f"{problem.retry_after:.3f}".rstrip("0").rstrip(".")
+        message = f"{message} Please try again in {seconds}s."
     return wire.Error(ERRORS[problem.kind].code or "invalid_request_error", message)

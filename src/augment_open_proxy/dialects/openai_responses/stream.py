@@ -46,6 +46,8 @@ class ResponsesStream:
                     self._delta(text, frames)
                 case BlockStart(index=index, block=block):
                     self._start(index, block, frames)
+                case BlockStop(is_cut=True):
+                    self._open = None  # Codex keeps, and runs, whatever is told as done
                 case BlockStop(opaque=opaque):
                     self._stop(opaque, frames)
                 case Opening():
@@ -100,7 +102,8 @@ class ResponsesStream:
         self._output.append(done)
         self._add_ends(item, text, frames)
         if item.is_silent:
-            self._add(frames, b"response.output_item.added", item.place + b',"item":' + _json(done))
+            begun = self._responses.item(whole, item.index, "in_progress")
+            self._add(frames, b"response.output_item.added", item.place + b',"item":' + _json(begun))
         self._add(frames, b"response.output_item.done", item.place + b',"item":' + _json(done))
 
     def _add_ends(self, item: "_OpenItem", text: str, frames: list[Frame]) -> None:

@@ -20,8 +20,16 @@ class ContentPart(Struct, frozen=True):
     filename: str | None = None
 
 
+class ItemHead(Struct, frozen=True):
+    """What tells how an item is to be read."""
+
+    type: str | None = None
+    role: str | None = None
+    id: str | None = None
+
+
 class Item(Struct, frozen=True):
-    """Any item of the input: the fields of all types that we read, most of them absent in each."""
+    """An item of a conversation: the fields of all types that we read, most of them absent in each."""
 
     type: str | None = None
     id: str | None = None
@@ -36,6 +44,12 @@ class Item(Struct, frozen=True):
     action: Raw = Raw()
     summary: list[ContentPart] | None = None
     encrypted_content: str | None = None
+
+
+class AddedTools(Struct, frozen=True):
+    """An item with tools, as Codex sends it to its newest models."""
+
+    tools: list[Raw] | None = None
 
 
 class Format(Struct, frozen=True):
@@ -57,25 +71,29 @@ class Tool(Struct, frozen=True):
 
 
 class Reasoning(Struct, frozen=True):
+    """`generate_summary` is the older name of `summary`."""
+
     effort: str | None = None
     summary: str | None = None
+    generate_summary: str | None = None
 
 
 class Request(Struct, frozen=True):
     """The body of `POST /v1/responses`."""
 
     model: str
-    input: str | list[Item] | None = None
+    input: str | list[Raw] | None = None
     instructions: str | None = None
     stream: bool | None = None
-    tools: list[Tool] | None = None
+    tools: list[Raw] | None = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     reasoning: Reasoning | None = None
     include: list[str] | None = None
-    metadata: Any = None
-    text: Any = None
+    metadata: dict[str, Any] | None = None
+    text: dict[str, Any] | None = None
     prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
     safety_identifier: str | None = None
     user: str | None = None
     truncation: str | None = None
@@ -206,16 +224,25 @@ class ReasoningEcho(Struct, frozen=True):
 class Echo(Struct, frozen=True, kw_only=True):
     """What a response object repeats of its request, defaults filled in."""
 
+    access_programs: None = None
     background: bool = False
+    conversation: None = None
     frequency_penalty: float = 0.0
+    image: None = None
+    input_transformations: None = None
     instructions: str | None = None
     max_output_tokens: int | None = None
     max_tool_calls: int | None = None
     metadata: Any = {}
+    moderation: None = None
     parallel_tool_calls: bool = True
     presence_penalty: float = 0.0
     previous_response_id: str | None = None
+    prompt: None = None
+    prompt_cache_diagnostics: None = None
     prompt_cache_key: str | None = None
+    prompt_cache_options: None = None
+    prompt_cache_retention: str | None = None
     reasoning: ReasoningEcho = ReasoningEcho()
     safety_identifier: str | None = None
     service_tier: str = "default"
@@ -223,6 +250,7 @@ class Echo(Struct, frozen=True, kw_only=True):
     temperature: float = 1.0
     text: Any = field(default_factory=lambda: {"format": {"type": "text"}})
     tool_choice: Any = "auto"
+    tool_usage: None = None
     tools: Raw = Raw(b"[]")
     top_logprobs: int = 0
     top_p: float = 1.0

@@ -1,0 +1,74 @@
+"""The limit of the output, which the backend does not know: at so many tokens the text ends, and so does the turn.
+
+A token is at least one byte, so nothing is counted before that many bytes have come. A call that has come whole passes.
+"""
+
+from augment_open_proxy.core.conversation import ChatRequest, ToolCall
+from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, Usage
+from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, TokenCounter
+from augment_open_proxy.tokens.families import is_claude
+
+
+def prepare(
+    request: ChatRequest, counter: TokenCounter, claude_factor: float = CLAUDE_FACTOR
+) -> tuple[ChatRequest, "OutputLimit | None"]:
+    """`counter` counts o200k tokens; a limit in Claude's tokens is so many fewer of them."""
+    limit = request.max_output_tokens
+    if limit is None:
+        return request, None
+    return request, OutputLimit(max(1, int(limit / claude_factor)) if is_claude(request.model) else limit, counter)
+
+
+class OutputLimit:
+    """Counts thinking, text and the arguments of calls."""
+
+    def __init__(self, limit: int, counter: TokenCounter) -> None:
+        self._left = limit
+        self._counter = counter
+        self._uncounted: list[str] = []
+        self._bytes = 0
+        self._is_call = False
+
+    def feed(self, events: list[Event]) -> list[Event]:
+        out: list[Event] = []
+        for event in events:
+            match event:
+                case BlockDelta(index=index, text=text):
+                    self._uncounted.append(text)
+                    self._bytes += len(text) if text.isascii() else 4 * len(text)
+                    if self._bytes > self._left and not self._count_up() and not self._is_call:
+                        self._cut(index, text, out)
+                        return out
+                    out.append(event)
+                case BlockStart(block=block):
+                    if self._left <= 0:
+                        out.append(Finish("length", None, Usage()))
+                        return out
+                    self._is_call = isinstance(block, ToolCall)
+                    out.append(event)
+                case _:
+                    out.append(event)
+        return out
+
+    def _count_up(self) -> bool:
+        """Count what has come since the last time; whether it is within the limit."""
+        tokens = self._counter.count("".join(self._uncounted))
+        if tokens > self._left and not self._is_call:
+            return False
+        self._left -= tokens
+        self._uncounted, self._bytes = [], 0
+        return self._left >= 0
+
+    def _cut(self, index: int, text: str, out: list[Event]) -> None:
+        """Give out as many characters of the last delta as fit, and end the turn."""
+        before = "".join(self._uncounted[:-1])
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._counter.count(before + text[:middle]) <= self._left:
+                low = middle
+            else:
+                high = middle - 1
+        if low:
+            out.append(BlockDelta(index, text[:low]))
+        out += [BlockStop(index), Finish("length", None, Usage())]
