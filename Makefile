@@ -16,7 +16,8 @@ help: ## Show this list
 
 setup: .venv/.dev $(if $(NPM),tests/sdk_parity/$(INSTALLED)) ## Set up the development environment
 
-setup-clients: setup $(if $(NPM),$(CLIENTS:%=tests/clients/%/$(INSTALLED))) ## Install the programs that test-clients runs
+LANGCHAIN := tests/clients/langchain/.venv
+setup-clients: setup $(LANGCHAIN)/.installed $(if $(NPM),$(CLIENTS:%=tests/clients/%/$(INSTALLED))) ## Install the programs that test-clients runs
 
 run: .venv/.run ## Run the proxy on your Augment account
 	$(BIN)/augment-open-proxy
@@ -68,7 +69,7 @@ lock: $(UV) ## Resolve the dependencies anew
 		--no-emit-index-url --no-header --upgrade -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what make has set up and built
-	rm -rf .venv .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules tests/clients/*/node_modules
+	rm -rf .venv .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules tests/clients/*/node_modules $(LANGCHAIN)
 
 $(UV): requirements-tools.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -85,6 +86,11 @@ $(UV): requirements-tools.lock
 
 .venv/.dev: requirements-dev.lock .venv/.run
 	$(UV) pip install -q -p .venv --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(LANGCHAIN)/.installed: tests/clients/langchain/requirements.lock | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) $(LANGCHAIN)
+	$(UV) pip install -q -p $(LANGCHAIN) --require-hashes -r $<
 	@touch $@
 
 %/$(INSTALLED): %/package-lock.json

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from augment_open_proxy.core.events import Event, Failure, Opening
+from augment_open_proxy.core.events import Event, Failure, Finish, Opening
 from augment_open_proxy.core.reply import Reply, fold
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Parsed, Renderer, renderer
 from augment_open_proxy.policies.chain import Chain, policies
@@ -33,7 +33,14 @@ def reply_events(dialect: Dialect, parsed: Parsed, chunks: Iterable[bytes]) -> l
     decoder = Decoder()
     opening = Opening(dialect.id_prefix + TURN_ID, CREATED, parsed.request.model, INPUT_ESTIMATE)
     batches: list[list[Event]] = [[opening], *(decoder.feed(chunk) for chunk in chunks), decoder.close()]
-    return [out for batch in batches if batch and (out := chain.feed(batch))]
+    given_out: list[list[Event]] = []
+    for batch in batches:
+        out = chain.feed(batch) if batch else []
+        if out:
+            given_out.append(out)
+            if isinstance(out[-1], Finish | Failure):
+                break  # a policy may end the reply before the backend does
+    return given_out
 
 
 def streamed(dialect: Dialect, parsed: Parsed, chunks: Iterable[bytes]) -> bytes:

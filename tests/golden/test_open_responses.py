@@ -57,6 +57,11 @@ def validator(name: str) -> Draft202012Validator:
 
 
 def check(name: str, value: Any) -> None:
+    # The document allows nothing but null for the schema of a text format; OpenAI's API repeats the schema.
+    text_format = value.get("response", value).get("text", {}).get("format", {})
+    if "schema" in text_format:
+        assert isinstance(text_format["schema"], dict)
+        text_format["schema"] = None
     errors = [f"{error.json_path}: {error.message[:300]}" for error in validator(name).iter_errors(value)]
     assert not errors, f"{value.get('type')}: {errors}"
 

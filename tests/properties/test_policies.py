@@ -119,7 +119,7 @@ def test_only_what_could_begin_a_stop_sequence_is_held_back(
 def test_the_reply_ends_at_the_limit_and_calls_that_are_whole_pass(
     reply: list[Block], sizes: list[int], batch: int, limit: int
 ) -> None:
-    out = run(OutputLimit(limit, COUNTER).feed, events_of(reply, sizes), batch)
+    out = run(OutputLimit(limit, COUNTER, Usage()).feed, events_of(reply, sizes), batch)
     grammar.check(out)
     given_out = fold(out)
     assert isinstance(given_out.end, Finish)
@@ -141,7 +141,7 @@ def test_nothing_is_counted_before_the_limit_could_be_reached() -> None:
         def count(self, text: str) -> int:
             raise AssertionError("it was counted")
 
-    feed = OutputLimit(100, Never()).feed
+    feed = OutputLimit(100, Never(), Usage()).feed
     feed([OPENING, BlockStart(0, Text("")), *(BlockDelta(0, "ten bytes.") for _ in range(10)), BlockStop(0)])
 
 

@@ -1,6 +1,7 @@
 """What the APIs promise and the backend cannot do, through the whole server: stop, limits, tool choice."""
 
 import json
+from functools import partial
 from typing import Any
 
 import httpx2 as httpx
@@ -129,3 +130,60 @@ def test_one_call_at_a_time() -> None:
         (choice,) = post(proxy, "/v1/chat/completions", body).json()["choices"]
         assert [call["id"] for call in choice["message"]["tool_calls"]] == ["toolu_1"]
         assert choice["finish_reason"] == "tool_calls"
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"age": {"type": "integer"}},
+    "required": ["age"],
+    "additionalProperties": False,
+}
+FORMATS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {
+        "messages": user("How old?"),
+        "response_format": {"type": "json_schema", "json_schema": {"name": "age", "schema": SCHEMA, "strict": True}},
+    },
+    "/v1/messages": {
+        "messages": user("How old?"),
+        "max_tokens": 100,
+        "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}},
+    },
+    "/v1/responses": {
+        "input": "How old?",
+        "text": {"format": {"type": "json_schema", "name": "age", "schema": SCHEMA, "strict": True}},
+    },
+}
+FENCED = b'{"text":"Here: ```json\\n{\\"age\\": 5}\\n```"}\n{"stop_reason":1}\n'
+INVALID = b'{"text":"Five."}\n{"stop_reason":1}\n'
+
+
+@pytest.mark.parametrize("answers", [[FENCED], [INVALID, FENCED]])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", FORMATS)
+def test_json_is_given_out_once_it_is_valid(path: str, stream: bool, answers: list[bytes]) -> None:
+    with running_proxy() as proxy:
+        for script in answers:
+            proxy.call(partial(proxy.simulator.script, script))
+        answer = post(proxy, path, {**FORMATS[path], "stream": stream})
+        assert answer.status_code == 200
+        assert json.dumps('{"age": 5}') in answer.text
+        assert "```" not in answer.text
+        assert "Five." not in answer.text
+        assert len(proxy.simulator.requests) == len(answers)
+
+
+@pytest.mark.parametrize("path", FORMATS)
+def test_what_stays_invalid_is_an_error(path: str) -> None:
+    with running_proxy() as proxy:
+        proxy.call(lambda: proxy.simulator.script(INVALID, times=2))
+        answer = post(proxy, path, FORMATS[path])
+        assert answer.status_code == 502
+        assert "not the JSON that was asked for" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", FORMATS)
+def test_a_schema_that_is_none_is_a_400_that_names_it(path: str, proxy: Proxy) -> None:
+    body = json.loads(json.dumps(FORMATS[path]).replace('"integer"', '"number of years"'))
+    answer = post(proxy, path, body)
+    assert answer.status_code == 400
+    assert "is no JSON Schema" in answer.json()["error"]["message"]

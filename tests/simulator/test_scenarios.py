@@ -35,6 +35,7 @@ def ends_with(reason: int) -> Callable[[Reply], bool]:
 
 
 ANSWERS: dict[str, Callable[[Reply], bool]] = {
+    "obedient": lambda reply: reply.text == "hello" and not reply.calls and reply.stop_reasons == [1],
     "echo": lambda reply: reply.text == "hello" and reply.stop_reasons == [1],
     "thinking": lambda reply: is_whole(reply) and "content" in reply.nodes(8)[0]["thinking"],
     "thinking-summary": lambda reply: is_whole(reply) and all("summary" in n["thinking"] for n in reply.nodes(8)),

@@ -322,5 +322,5 @@ def test_the_recorder_fills_in_the_record(end: Event, usage: Usage | None, error
     for batch in batches:
         recorder.feed(batch)
     assert (entry.usage, entry.error) == (usage, error)
-    assert (recorder.reply is not None) is keep_body
-    assert recorder.reply is None or recorder.reply.blocks == (Text("Hi."),)
+    kept = keep_body and isinstance(end, Finish)
+    assert [reply.blocks for reply in recorder.replies] == [(Text("Hi."),)] * kept

@@ -247,8 +247,6 @@ def test_nulls_are_as_absence() -> None:
         ({"stop_sequences": []}, ()),
         ({"tool_choice": {"type": "auto"}}, ()),
         ({"tool_choice": {"type": "none"}}, ()),
-        ({"output_config": {"format": {"type": "json_schema"}}}, ("output_config.format",)),
-        ({"output_format": {"type": "json_schema"}}, ("output_format",)),
     ],
 )
 def test_parameters_without_effect_are_listed(fields: dict[str, Any], ignored: tuple[str, ...]) -> None:
@@ -269,6 +267,19 @@ def test_parameters_without_effect_are_listed(fields: dict[str, Any], ignored: t
 def test_tool_choice(choice: Any, expected: ToolChoice, most: int | None) -> None:
     asked = request(tool_choice=choice)
     assert (asked.tool_choice, asked.max_tool_calls) == (expected, most)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}, "output_config.format"),
+        ({"output_format": {"type": "json_schema", "schema": {"type": "object"}}}, "output_format"),
+    ],
+)
+def test_structured_output(fields: dict[str, Any], param: str) -> None:
+    wanted = request(**fields).output_format
+    assert wanted is not None
+    assert (wanted.param, json.loads(bytes(wanted.schema))) == (f"{param}.schema", {"type": "object"})
 
 
 def test_limit_and_stop_sequences() -> None:

@@ -10,6 +10,7 @@ from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
+from augment_open_proxy.dialects.openai_completions import OPENAI_COMPLETIONS
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.registry import DIALECTS, nearest, parser
 from tests.pipeline import streamed, whole
@@ -137,6 +138,7 @@ REQUESTS = {
         "tools": [tool("x"), {"type": "local_shell"}],
     },
     ANTHROPIC_MESSAGES.name: {**CHAT, "model": "claude-sonnet-4-5", "max_tokens": 10},
+    OPENAI_COMPLETIONS.name: {"model": "gpt-5", "prompt": "Hello."},
 }
 
 

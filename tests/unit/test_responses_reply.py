@@ -60,7 +60,7 @@ def delivery(**fields: Any) -> Delivery:
 
 def whole(*blocks: Block, end: Terminal = DONE, to: Delivery = PLAIN) -> Any:
     """A response object, valid by the SDK."""
-    made = json.loads(render(Reply(OPENING, blocks, end), to))
+    made = json.loads(render([Reply(OPENING, blocks, end)], to))
     _response.validate_python(known(made))
     return made
 
@@ -164,7 +164,7 @@ def test_items_have_ids_of_their_kind_each_its_own() -> None:
     made = whole(*BLOCKS, Text("Bye."))["output"]
     assert [item["id"].partition("_")[0] for item in made] == ["rs", "msg", "fc", "ctc", "msg"]
     assert len({item["id"] for item in made}) == 5
-    again = json.loads(render(Reply(msgspec.structs.replace(OPENING, id="resp_56-78"), BLOCKS, DONE), PLAIN))
+    again = json.loads(render([Reply(msgspec.structs.replace(OPENING, id="resp_56-78"), BLOCKS, DONE)], PLAIN))
     assert {item["id"] for item in made}.isdisjoint(item["id"] for item in again["output"]), "nor those of another"
 
 

@@ -105,6 +105,13 @@ class ToolChoice(Struct, frozen=True):
     names: tuple[str, ...] = ()
 
 
+class OutputFormat(Struct, frozen=True):
+    """JSON is asked for: valid by `schema`, or any object where that is empty. `param` is the client's field."""
+
+    param: str
+    schema: Raw = Raw()
+
+
 ThinkingOutput = Literal["plain", "sealed", "carried", "omitted", "none"]
 """How thinking is given out: as text, with a seal, with a seal that carries it, as such a seal alone, not at all."""
 
@@ -129,6 +136,7 @@ class ChatRequest(Struct, frozen=True):
     stop: tuple[str, ...] = ()
     max_output_tokens: int | None = None
     max_tool_calls: int | None = None
+    output_format: OutputFormat | None = None
     thinking: ThinkingOutput = "plain"
     whole_arguments: bool = False
     ignored: tuple[str, ...] = ()

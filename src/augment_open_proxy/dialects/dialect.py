@@ -1,6 +1,6 @@
 """What a client API is to the pipeline: where it listens, how it is read, how replies and errors look in it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,13 +13,14 @@ from augment_open_proxy.dialects.framing import sse
 
 
 class Delivery(Struct, frozen=True):
-    """How the client wants its reply: as a stream or whole, and, in the stream, with the usage at its end.
+    """How the client wants its reply: as a stream or whole, with so many choices, and, in the stream, with the usage.
 
     `shape` is for the renderer of the dialect that parsed the request; another one does without.
     """
 
     stream: bool = False
     include_usage: bool = False
+    choices: int = 1
     shape: Struct | None = None
 
 
@@ -41,9 +42,9 @@ class ErrorShape(Struct, frozen=True):
 
 
 class StreamRenderer(Protocol):
-    """Events → frames. `heartbeat` gives what keeps a client waiting and means nothing."""
+    """Events of a choice → frames. `heartbeat` gives what keeps a client waiting and means nothing."""
 
-    def feed(self, events: list[Event]) -> list[tuple[bytes, bytes]]: ...
+    def feed(self, events: list[Event], choice: int = 0) -> list[tuple[bytes, bytes]]: ...
 
     def heartbeat(self) -> list[tuple[bytes, bytes]]: ...
 
@@ -59,17 +60,18 @@ class Dialect(Struct, frozen=True):
     errors: Mapping[ErrorKind, ErrorShape]
     parse: Callable[[bytes], Parsed]
     stream: Callable[[Delivery], StreamRenderer]
-    render_reply: Callable[[Reply, Delivery], bytes]
+    render_reply: Callable[[Sequence[Reply], Delivery], bytes]
+    """The replies, one for each choice → the body."""
     render_error: Callable[[Problem, str], bytes]
     """The problem and the request's id → the body of the error."""
 
 
 class Renderer(Protocol):
-    """Events → the bytes of the body, streamed or whole."""
+    """Events of a choice → the bytes of the body, streamed or whole."""
 
     media_type: str
 
-    def feed(self, events: list[Event]) -> bytes: ...
+    def feed(self, events: list[Event], choice: int = 0) -> bytes: ...
 
     def heartbeat(self) -> bytes: ...
 
@@ -82,8 +84,8 @@ class Streamed:
     def __init__(self, renderer: StreamRenderer) -> None:
         self._renderer = renderer
 
-    def feed(self, events: list[Event]) -> bytes:
-        return sse(self._renderer.feed(events))
+    def feed(self, events: list[Event], choice: int = 0) -> bytes:
+        return sse(self._renderer.feed(events, choice))
 
     def heartbeat(self) -> bytes:
         return sse(self._renderer.heartbeat())
@@ -94,15 +96,15 @@ class Whole:
 
     media_type = "application/json"
 
-    def __init__(self, render: Callable[[Reply, Delivery], bytes], delivery: Delivery) -> None:
-        self._fold = Fold()
+    def __init__(self, render: Callable[[Sequence[Reply], Delivery], bytes], delivery: Delivery) -> None:
+        self._folds = [Fold() for _ in range(delivery.choices)]
         self._render = render
         self._delivery = delivery
 
-    def feed(self, events: list[Event]) -> bytes:
-        self._fold.feed(events)
-        reply = self._fold.reply
-        return b"" if reply is None or isinstance(reply.end, Failure) else self._render(reply, self._delivery)
+    def feed(self, events: list[Event], choice: int = 0) -> bytes:
+        self._folds[choice].feed(events)
+        replies = [fold.reply for fold in self._folds if fold.reply and not isinstance(fold.reply.end, Failure)]
+        return self._render(replies, self._delivery) if len(replies) == len(self._folds) else b""
 
     def heartbeat(self) -> bytes:
         return b""

@@ -3,12 +3,15 @@
 from typing import TypeVar, get_args
 
 import msgspec
+from msgspec import Raw
 
-from augment_open_proxy.core.conversation import Effort, ToolChoice
+from augment_open_proxy.core.conversation import Effort, OutputFormat, ToolChoice
 from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 
 T = TypeVar("T")
+MOST_CHOICES = 16
+"""Each choice is a turn of its own, which the account pays."""
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 
@@ -113,3 +116,24 @@ def _tool_name(tool: object) -> str | None:
     inner = tool.get(tool.get("type"), tool)
     name = inner.get("name") if isinstance(inner, dict) else None
     return name if isinstance(name, str) and name else None
+
+
+def read_output_format(given: object, param: str) -> OutputFormat | None:
+    """The format of the answer, in the forms of all APIs: `text`, `json_object`, `json_schema` with a schema."""
+    match given:
+        case None | {"type": "text"}:
+            return None
+        case {"type": "json_object"}:
+            return OutputFormat(param)
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            return OutputFormat(f"{param}.json_schema.schema", Raw(msgspec.json.encode(schema)))
+        case {"type": "json_schema", "schema": dict(schema)}:
+            return OutputFormat(f"{param}.schema", Raw(msgspec.json.encode(schema)))
+    raise invalid_request(f"{param} must be of type text, json_object, or json_schema with a schema.", param)
+
+
+def read_choices(n: int | None) -> int:
+    """`n`: so many turns side by side."""
+    if n is not None and not 1 <= n <= MOST_CHOICES:
+        raise invalid_request(f"n must be a number from 1 to {MOST_CHOICES}.", "n")
+    return n or 1

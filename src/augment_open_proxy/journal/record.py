@@ -41,21 +41,22 @@ class Record(Struct):
 class Recorder:
     """Sees the events that the client gets, and fills in the record."""
 
-    def __init__(self, record: Record, *, keep_body: bool) -> None:
+    def __init__(self, record: Record, choices: int = 1, *, keep_body: bool) -> None:
         self._record = record
-        self._fold = Fold() if keep_body else None
+        self._folds = [Fold() for _ in range(choices)] if keep_body else []
 
     @property
-    def reply(self) -> Reply | None:
-        """The whole reply, where bodies are kept."""
-        return None if self._fold is None else self._fold.reply
+    def replies(self) -> list[Reply]:
+        """The whole replies of all choices, where bodies are kept and all ended well; else none."""
+        replies = [fold.reply for fold in self._folds if fold.reply and isinstance(fold.reply.end, Finish)]
+        return replies if len(replies) == len(self._folds) else []
 
-    def feed(self, events: list[Event]) -> None:
-        if self._fold is not None:
-            self._fold.feed(events)
+    def feed(self, events: list[Event], choice: int = 0) -> None:
+        if self._folds:
+            self._folds[choice].feed(events)
         match events[-1]:
             case Finish(usage=usage):
-                self._record.usage = usage
+                self._record.usage = usage if self._record.usage is None else self._record.usage + usage
             case Failure(problem=problem):
                 self.fail(problem)
             case Cancelled():

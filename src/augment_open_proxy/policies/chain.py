@@ -16,6 +16,7 @@ from augment_open_proxy.policies import (
     limits,
     sealing,
     stop,
+    structured,
     tool_choice,
     usage,
 )
@@ -51,6 +52,7 @@ def policies(secret: bytes, counter: TokenCounter, claude_factor: float = CLAUDE
         partial(limits.prepare, counter=counter, claude_factor=claude_factor),
         stop.prepare,
         call_limit.prepare,
+        structured.prepare,
         tool_choice.prepare,
         arguments.prepare,
         custom_tools.prepare,

@@ -16,14 +16,17 @@ def prepare(
     limit = request.max_output_tokens
     if limit is None:
         return request, None
-    return request, OutputLimit(max(1, int(limit / claude_factor)) if is_claude(request.model) else limit, counter)
+    counted = max(1, int(limit / claude_factor)) if is_claude(request.model) else limit
+    return request, OutputLimit(counted, counter, Usage(output=limit))
 
 
 class OutputLimit:
     """Counts thinking, text and the arguments of calls."""
 
-    def __init__(self, limit: int, counter: TokenCounter) -> None:
+    def __init__(self, limit: int, counter: TokenCounter, spent: Usage) -> None:
+        """`limit` is in o200k tokens; `spent` is what the reply has used when it ends at the limit."""
         self._left = limit
+        self._spent = spent
         self._counter = counter
         self._uncounted: list[str] = []
         self._bytes = 0
@@ -42,7 +45,7 @@ class OutputLimit:
                     out.append(event)
                 case BlockStart(block=block):
                     if self._left <= 0:
-                        out.append(Finish("length", None, Usage()))
+                        out.append(Finish("length", None, self._spent))
                         return out
                     self._is_call = isinstance(block, ToolCall)
                     out.append(event)
@@ -71,4 +74,4 @@ class OutputLimit:
                 high = middle - 1
         if low:
             out.append(BlockDelta(index, text[:low]))
-        out += [BlockStop(index), Finish("length", None, Usage())]
+        out += [BlockStop(index), Finish("length", None, self._spent)]

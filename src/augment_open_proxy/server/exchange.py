@@ -20,6 +20,7 @@ from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record, Recorder
 from augment_open_proxy.policies.chain import Chain, Prepare
 from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send, read_body
+from augment_open_proxy.server.choices import Batch, side_by_side
 from augment_open_proxy.server.conversation import conversation_id
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.tokens.request import estimate_request
@@ -54,28 +55,30 @@ class Exchange:
         parsed = parser(dialect, body)(body)
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
         request = await self._resolver.resolve(parsed.request)
-        chain = Chain(request, self._policies)
         conversation = conversation_id(request, scope)
-        turn = Turn(self._upstream, chain.request, turn_id, conversation)
 
-        def another(request: ChatRequest) -> Turn:
-            return Turn(self._upstream, request, str(uuid.uuid4()), conversation)
+        def turn_of(request: ChatRequest, turn_id: str | None = None) -> Turn:
+            return Turn(self._upstream, request, turn_id or str(uuid.uuid4()), conversation)
 
+        chains = [Chain(request, self._policies) for _ in range(parsed.delivery.choices)]
+        turn = turn_of(chains[0].request, turn_id)
         record.effective_model = turn.model_id
         opening = Opening(
             id=record.request_id,
             created=int(time.time()),
             model=parsed.request.model,
-            input_estimate=estimate_request(chain.request, turn.model_id),
+            input_estimate=estimate_request(chains[0].request, turn.model_id),
         )
-        recorder = Recorder(record, keep_body=self._log.keeps_bodies)
+        turns = [turn, *(turn_of(chain.request) for chain in chains[1:])]
+        batches = side_by_side([_batches(opening, turn, turn_of, c) for turn, c in zip(turns, chains, strict=True)])
+        recorder = Recorder(record, parsed.delivery.choices, keep_body=self._log.keeps_bodies)
         relay = _Relay(send, dialect, parsed.delivery, _reply_headers(dialect, record, parsed.request), recorder)
         try:
-            await relay.run(receive, _batches(opening, turn, another, chain))
+            await relay.run(receive, batches)
         finally:
             record.status = relay.status
-            if recorder.reply is not None and not isinstance(recorder.reply.end, Failure | Cancelled):
-                record.response = msgspec.Raw(dialect.render_reply(recorder.reply, parsed.delivery))
+            if recorder.replies:
+                record.response = msgspec.Raw(dialect.render_reply(recorder.replies, parsed.delivery))
 
 
 def _shown(body: bytes) -> Any:
@@ -87,7 +90,7 @@ def _shown(body: bytes) -> Any:
 
 
 async def _batches(
-    opening: Opening, turn: Turn, another: Callable[[ChatRequest], Turn], chain: Chain
+    opening: Opening, turn: Turn, turn_of: Callable[[ChatRequest], Turn], chain: Chain
 ) -> AsyncGenerator[list[Event]]:
     """The events that the client gets. The opening comes alone, at once; a policy may need more than one turn."""
     yield chain.feed([opening])
@@ -102,7 +105,7 @@ async def _batches(
         request = chain.again()
         if request is None:
             return
-        turn = another(request)
+        turn = turn_of(request)
 
 
 def _timed(events: list[Event]) -> list[Event]:
@@ -156,13 +159,14 @@ class _Relay:
         self._headers = headers
         self._recorder = recorder
         self._renderer: Renderer = renderer(dialect, delivery)
-        self._held: list[Event] = []
+        self._held: list[Batch] = []
+        self._left = delivery.choices
         self._sending = False
         self._last_sent = 0.0
         self.status: int | None = None
         """The status that was sent."""
 
-    async def run(self, receive: Receive, batches: AsyncGenerator[list[Event]]) -> None:
+    async def run(self, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
         """Send the reply, until its end or until the client leaves. Raises `ProxyError` for an early failure."""
         self._last_sent = asyncio.get_running_loop().time()
         try:
@@ -177,29 +181,37 @@ class _Relay:
             if self.status is None:
                 self.status = CLIENT_CLOSED_REQUEST
 
-    async def _pump(self, batches: AsyncGenerator[list[Event]]) -> None:
+    async def _pump(self, batches: AsyncGenerator[Batch]) -> None:
         async with aclosing(batches):
             try:
-                async for events in batches:
-                    await self._deliver(events)
+                async for choice, events in batches:
+                    await self._deliver(events, choice)
+                    if isinstance(events[-1], Failure):
+                        return  # one that fails fails all
             except (ProxyError, OSError):
                 raise
             except Exception:
                 _log.exception("a reply failed")
                 problem = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
-                await self._deliver([Failure(problem)])
+                await self._deliver([Failure(problem)], 0)
 
-    async def _deliver(self, events: list[Event]) -> None:
+    async def _deliver(self, events: list[Event], choice: int) -> None:
         last = events[-1]
-        self._recorder.feed(events)
+        self._recorder.feed(events, choice)
         if self.status is None:
             if isinstance(last, Failure):
                 raise ProxyError(last.problem)
             if isinstance(last, Opening):
-                self._held = events
+                self._held.append((choice, events))
                 return
-            events, self._held = self._held + events, []
-        await self._write(self._renderer.feed(events), last=isinstance(last, Finish | Failure))
+        data = self._rendered_held() + self._renderer.feed(events, choice)
+        self._left -= isinstance(last, Finish)
+        await self._write(data, last=self._left == 0 or isinstance(last, Failure))
+
+    def _rendered_held(self) -> bytes:
+        """The openings that waited for the first content."""
+        held, self._held = self._held, []
+        return b"".join(self._renderer.feed(events, choice) for choice, events in held)
 
     async def _write(self, data: bytes, *, last: bool = False) -> None:
         if not data and not last:
@@ -236,5 +248,4 @@ class _Relay:
                 return
 
     async def _heartbeat(self) -> None:
-        held, self._held = self._held, []
-        await self._write((self._renderer.feed(held) if held else b"") + self._renderer.heartbeat())
+        await self._write(self._rendered_held() + self._renderer.heartbeat())

@@ -19,6 +19,7 @@ from augment_open_proxy.simulator.request import ChatStreamRequest, Image, ToolD
 from augment_open_proxy.upstream.wire import ImageFormat, ToolUse
 
 INTRODUCTION = "This is the augment-open-proxy simulation, no model."
+_JSON_DEMAND = re.compile(r"^System: .*valid by this JSON Schema:\n(\{.*\})$", re.DOTALL)
 _QUOTE = 200
 _ECHO = 4000
 
@@ -30,9 +31,26 @@ def act(request: ChatStreamRequest) -> Content:
 
 
 def talk(request: ChatStreamRequest) -> Content:
-    """Say what this is and what the user said; after tool results, what they were."""
+    """Say what this is and what the user said; after tool results, what they were. Give JSON where that is demanded."""
+    demanded = _demanded_json(request)
+    if demanded is not None:
+        return Content(text=(demanded,))
     sentences = _on_results(request) if _is_after_call(request) else _on_message(request)
     return Content(text=words(" ".join(sentences)))
+
+
+def _demanded_json(request: ChatStreamRequest) -> str | None:
+    """A value by the JSON Schema that a text of the turn demands, as the proxy words it."""
+    for node in request.nodes:
+        text = node.text_node.content if node.text_node is not None else ""
+        if match := _JSON_DEMAND.search(text):
+            try:
+                return _json(arguments(msgspec.json.decode(match[1])))
+            except msgspec.DecodeError:
+                return None
+        if "It must be a JSON object." in text:
+            return "{}"
+    return None
 
 
 def echo(request: ChatStreamRequest) -> Content:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from augment_open_proxy.simulator import agent
+from augment_open_proxy.simulator import agent, obedient
 from augment_open_proxy.simulator.answer import (
     Answer,
     Content,
@@ -256,6 +256,10 @@ _UNAVAILABLE = _status(503, "The service is temporarily unavailable")
 
 SCENARIOS: Mapping[str, Scenario] = {
     "echo": Scenario("Says the user's last text, word for word", partial(_said, speak=agent.echo)),
+    "obedient": Scenario(
+        "Calls the tools that the text names, with its numbers and quoted words; gives the JSON that is demanded",
+        partial(_said, speak=obedient.obey),
+    ),
     "thinking": Scenario("Thinks (`thinking.content`), then talks", _thinking),
     "thinking-summary": Scenario("The same, as `thinking.summary`", _thinking_summary),
     "tool": Scenario("Calls one tool whatever was said; after its result it talks", partial(_said, speak=agent.call)),

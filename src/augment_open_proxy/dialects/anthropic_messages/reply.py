@@ -1,5 +1,7 @@
 """`Reply` → the `message` object, and what stream and whole reply have in common."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from augment_open_proxy.core import events
@@ -19,8 +21,9 @@ STOP_REASONS: dict[events.FinishReason, str] = {
 }
 
 
-def render(reply: Reply, delivery: Delivery) -> bytes:
-    """The whole message. `reply` ended well."""
+def render(replies: Sequence[Reply], delivery: Delivery) -> bytes:
+    """The whole message. There is one reply, and it ended well."""
+    (reply,) = replies
     if not isinstance(reply.end, events.Finish):
         raise ValueError("only a finished reply is a message")
     return _encoder.encode(

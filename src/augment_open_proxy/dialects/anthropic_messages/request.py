@@ -4,14 +4,23 @@ import re
 
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Part, Text, ThinkingOutput, ToolChoice
+from augment_open_proxy.core.conversation import (
+    ChatRequest,
+    Effort,
+    Message,
+    OutputFormat,
+    Part,
+    Text,
+    ThinkingOutput,
+    ToolChoice,
+)
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.dialects.anthropic_messages import wire
 from augment_open_proxy.dialects.anthropic_messages.tools import parse_tools
 from augment_open_proxy.dialects.blocks import Block, assistant_parts, unsupported, user_parts
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
-from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_stop
+from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_output_format, read_stop
 
 _decode = msgspec.json.Decoder(wire.Request)
 _decode_count = msgspec.json.Decoder(wire.CountTokensRequest)
@@ -32,6 +41,7 @@ def parse(body: bytes) -> Parsed:
         _request(wire_request, _ignored(wire_request), must_serve=True),
         stop=read_stop(wire_request.stop_sequences, "stop_sequences"),
         max_output_tokens=read_limit(wire_request.max_tokens, "max_tokens"),
+        output_format=_output_format(wire_request),
     )
     return Parsed(request, Delivery(stream=bool(wire_request.stream)))
 
@@ -69,12 +79,15 @@ def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...], *,
 
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    names = [name for name in IGNORED if getattr(wire_request, name) not in (None, [])]
-    if wire_request.output_config is not None and wire_request.output_config.format is not None:
-        names.append("output_config.format")
-    if wire_request.output_format is not None:
-        names.append("output_format")
-    return tuple(names)
+    return tuple(name for name in IGNORED if getattr(wire_request, name) not in (None, []))
+
+
+def _output_format(wire_request: wire.Request) -> OutputFormat | None:
+    """`output_config.format`, or its older name."""
+    config = wire_request.output_config or wire.OutputConfig()
+    if config.format is not None:
+        return read_output_format(config.format, "output_config.format")
+    return read_output_format(wire_request.output_format, "output_format")
 
 
 def _tool_choice(choice: wire.ToolChoice | None) -> ToolChoice:

@@ -37,7 +37,7 @@ class MessagesStream:
         self._id = ""
         self._before = b""
 
-    def feed(self, events: list[Event]) -> list[Frame]:
+    def feed(self, events: list[Event], choice: int = 0) -> list[Frame]:
         frames: list[Frame] = []
         for event in events:
             match event:

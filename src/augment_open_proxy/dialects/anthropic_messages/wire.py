@@ -76,9 +76,9 @@ class Request(CountTokensRequest, frozen=True):
     """The body of `POST /v1/messages`."""
 
     stream: bool | None = None
-    # Accepted, and without effect for now.
     max_tokens: Any = None
     stop_sequences: Any = None
+    # Accepted, and without effect.
     temperature: Any = None
     top_p: Any = None
     top_k: Any = None

@@ -1,5 +1,7 @@
 """`Reply` → the `chat.completion` object, and what stream and whole reply have in common."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from augment_open_proxy.core import events
@@ -7,6 +9,7 @@ from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import Delivery
 from augment_open_proxy.dialects.openai_chat import wire
+from augment_open_proxy.dialects.openai_usage import usage
 
 _encoder = msgspec.json.Encoder()
 
@@ -19,19 +22,24 @@ FINISH_REASONS: dict[events.FinishReason, str] = {
 }
 
 
-def render(reply: Reply, delivery: Delivery) -> bytes:
-    """The whole completion. `reply` ended well."""
-    if not isinstance(reply.end, events.Finish):
-        raise ValueError("only a finished reply is a completion")
-    choice = wire.Choice(index=0, message=_message(reply), finish_reason=FINISH_REASONS[reply.end.reason])
-    opening = reply.opening
+def render(replies: Sequence[Reply], delivery: Delivery) -> bytes:
+    """The whole completion: a choice for each reply. All of them ended well."""
+    opening = replies[0].opening
+    choices: list[wire.Choice] = []
+    used = events.Usage()
+    for index, reply in enumerate(replies):
+        if not isinstance(reply.end, events.Finish):
+            raise ValueError("only a finished reply is a completion")
+        finish_reason = FINISH_REASONS[reply.end.reason]
+        choices.append(wire.Choice(index=index, message=_message(reply), finish_reason=finish_reason))
+        used += reply.end.usage
     return _encoder.encode(
         wire.Completion(
             id=opening.id,
             created=opening.created,
             model=opening.model,
-            choices=[choice],
-            usage=usage(reply.end.usage),
+            choices=choices,
+            usage=usage(used),
         )
     )
 
@@ -52,15 +60,3 @@ def _tool_call(call: ToolCall) -> wire.FunctionToolCall | wire.CustomToolCall:
     if call.custom:
         return wire.CustomToolCall(id=call.id, custom=wire.CustomReply(call.name, call.arguments))
     return wire.FunctionToolCall(id=call.id, function=wire.FunctionReply(call.name, call.arguments))
-
-
-def usage(used: events.Usage) -> wire.Usage:
-    """Core's counts, where cached tokens stand apart, as this API counts: within the prompt."""
-    prompt, output = used.prompt or 0, used.output or 0
-    return wire.Usage(
-        prompt,
-        output,
-        prompt + output,
-        wire.PromptTokensDetails(used.cache_read or 0, used.cache_creation or 0),
-        wire.CompletionTokensDetails(used.reasoning or 0),
-    )

@@ -14,7 +14,15 @@ from augment_open_proxy.dialects.openai_chat.content import (
     user_parts,
 )
 from augment_open_proxy.dialects.openai_chat.tools import parse_tool
-from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_stop, read_tool_choice
+from augment_open_proxy.dialects.reading import (
+    read,
+    read_choices,
+    read_effort,
+    read_limit,
+    read_output_format,
+    read_stop,
+    read_tool_choice,
+)
 
 _decoder = msgspec.json.Decoder(wire.Request)
 
@@ -25,9 +33,9 @@ IGNORED = (
     "presence_penalty",
     "frequency_penalty",
     "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "response_format",
+    "verbosity",
+    "prediction",
+    "web_search_options",
 )
 """Accepted without effect; a response header names those that a client sent."""
 
@@ -39,11 +47,7 @@ def parse(body: bytes) -> Parsed:
         raise invalid_request("model must not be empty.", "model")
     if not wire_request.messages:
         raise invalid_request("messages must hold at least one message.", "messages")
-    if wire_request.n not in (None, 1):
-        raise invalid_request("n must be 1: the proxy gives one choice for each request.", "n")
-    for name in ("functions", "function_call"):
-        if getattr(wire_request, name):
-            raise old_functions(name)
+    _refuse(wire_request)
     system, messages = _conversation(wire_request.messages)
     tools = tuple(parse_tool(tool, f"tools[{i}]") for i, tool in enumerate(wire_request.tools or []))
     options = wire_request.stream_options
@@ -55,16 +59,31 @@ def parse(body: bytes) -> Parsed:
             tools=tools,
             tool_choice=read_tool_choice(wire_request.tool_choice, "function", "custom"),
             stop=read_stop(wire_request.stop, "stop"),
+            output_format=read_output_format(wire_request.response_format, "response_format"),
             max_output_tokens=_limit(wire_request),
             max_tool_calls=1 if wire_request.parallel_tool_calls is False else None,
+            thinking="none" if _hides_thinking(wire_request) else "plain",
             effort=_effort(wire_request),
             ignored=_ignored(wire_request),
         ),
         Delivery(
             stream=bool(wire_request.stream),
             include_usage=options is not None and bool(options.include_usage),
+            choices=read_choices(wire_request.n),
         ),
     )
+
+
+def _refuse(wire_request: wire.Request) -> None:
+    """What a client would miss in the reply."""
+    for name in ("functions", "function_call"):
+        if getattr(wire_request, name):
+            raise old_functions(name)
+    for name in ("logprobs", "top_logprobs", "audio"):
+        if getattr(wire_request, name):
+            raise invalid_request(f"{name} cannot be had: the Augment backend gives nothing of the kind.", name)
+    if wire_request.modalities not in (None, ["text"]):
+        raise invalid_request("modalities must be text alone: the Augment backend gives nothing else.", "modalities")
 
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
@@ -75,6 +94,11 @@ def _limit(wire_request: wire.Request) -> int | None:
     """The newer name wins."""
     newer = read_limit(wire_request.max_completion_tokens, "max_completion_tokens")
     return newer if newer is not None else read_limit(wire_request.max_tokens, "max_tokens")
+
+
+def _hides_thinking(wire_request: wire.Request) -> bool:
+    """OpenRouter's two ways to say so."""
+    return wire_request.include_reasoning is False or bool(wire_request.reasoning and wire_request.reasoning.exclude)
 
 
 def _asks_for_something(value: object) -> bool:

@@ -1,7 +1,7 @@
 """Events → `chat.completion.chunk` frames.
 
-Order: the role with empty content, the deltas, the finish reason, the usage if asked for, `[DONE]`. After a failure
-comes its error and nothing else.
+Order in each choice: the role with empty content, the deltas, the finish reason. Then the usage if asked for, and
+`[DONE]`. After a failure comes its error and nothing else.
 """
 
 from typing import assert_never
@@ -10,6 +10,7 @@ import msgspec
 
 from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
 from augment_open_proxy.core.events import (
+    Block,
     BlockDelta,
     BlockStart,
     BlockStop,
@@ -18,11 +19,13 @@ from augment_open_proxy.core.events import (
     Failure,
     Finish,
     Opening,
+    Usage,
 )
 from augment_open_proxy.dialects.dialect import Delivery
 from augment_open_proxy.dialects.framing import COMMENT, Frame
-from augment_open_proxy.dialects.openai_chat.reply import FINISH_REASONS, usage
+from augment_open_proxy.dialects.openai_chat.reply import FINISH_REASONS
 from augment_open_proxy.dialects.openai_errors import render_problem
+from augment_open_proxy.dialects.openai_usage import usage
 
 _json = msgspec.json.Encoder().encode
 _DONE: Frame = (b"", b"[DONE]")
@@ -30,31 +33,34 @@ _HEARTBEAT: Frame = (COMMENT, b"keep-alive")
 
 
 class ChatStream:
-    """The renderer of one stream. A delta is an encoded string between constant bytes."""
+    """The renderer of one stream, its choices interleaved. The usage of all comes when the last one has finished."""
 
     def __init__(self, delivery: Delivery) -> None:
         self._include_usage = delivery.include_usage
+        self._left = delivery.choices
+        self._used = Usage()
         self._head = self._tail = b""
-        self._before = self._between = self._after = b""
-        self._calls = -1
+        self._choices = [_Choice(index) for index in range(delivery.choices)]
 
-    def feed(self, events: list[Event]) -> list[Frame]:
+    def feed(self, events: list[Event], choice: int = 0) -> list[Frame]:
         frames: list[Frame] = []
+        of = self._choices[choice]
         for event in events:
             match event:
                 case BlockDelta(text=text):
-                    piece = _json(text)
-                    between = self._between
-                    data = self._before + piece + (between + piece if between else b"") + self._after
-                    frames.append((b"", data))
+                    frames.append((b"", of.delta(_json(text))))
                 case BlockStart(block=block):
-                    self._start(block, frames)
+                    if isinstance(block, ToolCall):
+                        frames.append((b"", of.call(block)))
+                    of.begin(block)
                 case BlockStop():
                     pass
                 case Opening():
                     self._open(event)
-                    frames.append(self._chunk(b'{"role":"assistant","content":""}'))
+                    of.open(self._head, self._tail)
+                    frames.append((b"", of.chunk(b'{"role":"assistant","content":""}')))
                 case Finish():
+                    frames.append((b"", of.chunk(b"{}", _json(FINISH_REASONS[event.reason]))))
                     self._finish(event, frames)
                 case Failure(problem=problem):
                     frames.append((b"", render_problem(problem)))
@@ -77,36 +83,58 @@ class ChatStream:
         self._head = _json(head)[:-1] + b',"choices":['
         self._tail = b'],"usage":null}' if self._include_usage else b"]}"
 
-    def _chunk(self, delta: bytes, finish_reason: bytes = b"null") -> Frame:
-        choice = b'{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}' % (delta, finish_reason)
-        return (b"", self._head + choice + self._tail)
+    def _finish(self, finish: Finish, frames: list[Frame]) -> None:
+        self._left -= 1
+        self._used += finish.usage
+        if self._left == 0:
+            if self._include_usage:
+                frames.append((b"", self._head + b'],"usage":' + _json(usage(self._used)) + b"}"))
+            frames.append(_DONE)
 
-    def _start(self, block: Text | Thinking | ToolCall, frames: list[Frame]) -> None:
+
+class _Choice:
+    """One choice: the constant bytes around the deltas of its open block."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+        self._head = self._tail = b""
+        self._before = self._between = self._after = b""
+        self._calls = -1
+
+    def open(self, head: bytes, tail: bytes) -> None:
+        self._head = b'%b{"index":%d,"delta":' % (head, self._index)
+        self._tail = tail
+
+    def chunk(self, delta: bytes, finish_reason: bytes = b"null") -> bytes:
+        return b'%b%b,"logprobs":null,"finish_reason":%b}%b' % (self._head, delta, finish_reason, self._tail)
+
+    def delta(self, text: bytes) -> bytes:
+        """A chunk with more of the open block; `text` is a JSON string."""
+        if self._between:
+            return self._before + text + self._between + text + self._after
+        return self._before + text + self._after
+
+    def begin(self, block: Block) -> None:
         match block:
             case Text():
                 self._template(b'{"content":', b"}")
             case Thinking():
                 # Clients read one of two names; the second string repeats the first.
                 self._template(b'{"reasoning_content":', b"}", between=b',"reasoning":')
-            case ToolCall(id=id_, name=name, custom=custom):
-                self._calls += 1
+            case ToolCall(custom=custom):
                 kind, field = (b"custom", b"input") if custom else (b"function", b"arguments")
-                frames.append(
-                    self._chunk(
-                        b'{"tool_calls":[{"index":%d,"id":%b,"type":"%b","%b":{"name":%b,"%b":""}}]}'
-                        % (self._calls, _json(id_), kind, kind, _json(name), field)
-                    )
-                )
                 self._template(b'{"tool_calls":[{"index":%d,"%b":{"%b":' % (self._calls, kind, field), b"}}]}")
 
+    def call(self, call: ToolCall) -> bytes:
+        """The chunk that begins a call."""
+        self._calls += 1
+        kind, field = (b"custom", b"input") if call.custom else (b"function", b"arguments")
+        return self.chunk(
+            b'{"tool_calls":[{"index":%d,"id":%b,"type":"%b","%b":{"name":%b,"%b":""}}]}'
+            % (self._calls, _json(call.id), kind, kind, _json(call.name), field)
+        )
+
     def _template(self, before: bytes, after: bytes, between: bytes = b"") -> None:
-        """The bytes around the deltas of the block that begins."""
-        self._before = self._head + b'{"index":0,"delta":' + before
+        self._before = self._head + before
         self._between = between
         self._after = after + b',"logprobs":null,"finish_reason":null}' + self._tail
-
-    def _finish(self, finish: Finish, frames: list[Frame]) -> None:
-        frames.append(self._chunk(b"{}", _json(FINISH_REASONS[finish.reason])))
-        if self._include_usage:
-            frames.append((b"", self._head + b'],"usage":' + _json(usage(finish.usage)) + b"}"))
-        frames.append(_DONE)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from augment_open_proxy.dialects import openai_usage
 from augment_open_proxy.dialects.blocks import Block
 
 # ------------------------------------------------------------------ requests
@@ -104,6 +105,7 @@ class StreamOptions(Struct, frozen=True):
 
 class Reasoning(Struct, frozen=True):
     effort: str | None = None
+    exclude: bool | None = None
 
 
 class Request(Struct, frozen=True):
@@ -117,45 +119,33 @@ class Request(Struct, frozen=True):
     tool_choice: Any = None
     reasoning_effort: str | None = None
     reasoning: Reasoning | None = None
+    include_reasoning: bool | None = None
     n: int | None = None
-    functions: Any = None
-    function_call: Any = None
-    # Accepted, and without effect for now.
     max_tokens: Any = None
     max_completion_tokens: Any = None
     stop: Any = None
+    parallel_tool_calls: Any = None
+    response_format: Any = None
+    # Refused.
+    functions: Any = None
+    function_call: Any = None
+    logprobs: Any = None
+    top_logprobs: Any = None
+    audio: Any = None
+    modalities: Any = None
+    # Accepted, and without effect.
     temperature: Any = None
     top_p: Any = None
     seed: Any = None
     presence_penalty: Any = None
     frequency_penalty: Any = None
     logit_bias: Any = None
-    logprobs: Any = None
-    top_logprobs: Any = None
-    parallel_tool_calls: Any = None
-    response_format: Any = None
+    verbosity: Any = None
+    prediction: Any = None
+    web_search_options: Any = None
 
 
 # ------------------------------------------------------------------- replies
-
-
-class PromptTokensDetails(Struct, frozen=True):
-    cached_tokens: int
-    cache_write_tokens: int
-    audio_tokens: int = 0
-
-
-class CompletionTokensDetails(Struct, frozen=True):
-    reasoning_tokens: int
-    audio_tokens: int = 0
-
-
-class Usage(Struct, frozen=True):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptTokensDetails
-    completion_tokens_details: CompletionTokensDetails
 
 
 class FunctionReply(Struct, frozen=True):
@@ -202,4 +192,4 @@ class Completion(Struct, frozen=True, kw_only=True):
     created: int
     model: str
     choices: list[Choice]
-    usage: Usage
+    usage: openai_usage.Usage

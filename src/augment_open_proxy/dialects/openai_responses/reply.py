@@ -1,5 +1,7 @@
 """`Reply` → the response object, and what stream and whole reply have in common."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from augment_open_proxy.core import events
@@ -18,8 +20,9 @@ INCOMPLETE: dict[events.FinishReason, str] = {"length": "max_output_tokens", "co
 """Why a response is incomplete."""
 
 
-def render(reply: Reply, delivery: Delivery) -> bytes:
-    """The whole response object."""
+def render(replies: Sequence[Reply], delivery: Delivery) -> bytes:
+    """The whole response object. There is one reply."""
+    (reply,) = replies
     made = Responses(reply.opening, shape_of(delivery))
     output = [made.item(block, index) for index, block in enumerate(reply.blocks)]
     return made.ended(reply.end, output)

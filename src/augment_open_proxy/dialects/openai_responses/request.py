@@ -1,5 +1,7 @@
 """Responses body → `ChatRequest`, and what the response object repeats of it. The only place that reads `stream`."""
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw
 
@@ -10,19 +12,19 @@ from augment_open_proxy.dialects.dialect import Delivery, Parsed
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import CallForms, parse_tools
 from augment_open_proxy.dialects.openai_responses.items import continued, parse_input
-from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_tool_choice
+from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_output_format, read_tool_choice
 
 _decoder = msgspec.json.Decoder(wire.Request)
 _head = msgspec.json.Decoder(wire.ItemHead)
 _added_tools = msgspec.json.Decoder(wire.AddedTools)
 _tool = msgspec.json.Decoder(wire.Tool)
 _encode = msgspec.json.Encoder().encode
+LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
 
 IGNORED = (
     "temperature",
     "top_p",
-    "top_logprobs",
     "presence_penalty",
     "frequency_penalty",
 )
@@ -58,6 +60,7 @@ def parse(body: bytes) -> Parsed:
             tool_choice=read_tool_choice(wire_request.tool_choice, "function", "custom", "local_shell"),
             max_output_tokens=read_limit(wire_request.max_output_tokens, "max_output_tokens"),
             max_tool_calls=_call_limit(wire_request),
+            output_format=read_output_format((wire_request.text or {}).get("format"), "text.format"),
             effort=read_effort(reasoning.effort, "reasoning.effort"),
             conversation=wire_request.prompt_cache_key,
             thinking=_thinking(wire_request),
@@ -86,6 +89,8 @@ def _refuse_state(wire_request: wire.Request) -> None:
                 f"{name} refers to what is stored, and nothing is stored here yet; send all in input.",
                 name,
             )
+    if wire_request.top_logprobs or LOGPROBS in (wire_request.include or []):
+        raise invalid_request("logprobs cannot be had: the Augment backend gives nothing of the kind.", "top_logprobs")
     if wire_request.background:
         raise invalid_request("background responses are not kept here yet; leave background out.", "background")
 
@@ -108,14 +113,7 @@ def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
     names = [name for name in IGNORED if getattr(wire_request, name) is not None]
     if wire_request.truncation not in (None, "disabled"):
         names.append("truncation")
-    if _format(wire_request.text) not in (None, "text"):
-        names.append("text.format")
     return tuple(names)
-
-
-def _format(text: object) -> object:
-    given = text.get("format") if isinstance(text, dict) else None
-    return given.get("type") if isinstance(given, dict) else None
 
 
 # -------------------------------------------------------------------- echo
@@ -137,7 +135,7 @@ def _echo(given: wire.Request, tools: list[wire.Tool], raw_tools: list[Raw]) -> 
         reasoning=wire.ReasoningEcho(reasoning.effort, reasoning.summary or reasoning.generate_summary),
         safety_identifier=given.safety_identifier,
         temperature=1.0 if given.temperature is None else given.temperature,
-        text={"format": {"type": "text"}, **{name: value for name, value in text.items() if value is not None}},
+        text={**{name: value for name, value in text.items() if value is not None}, "format": _format_echo(text)},
         tool_choice=given.tool_choice or "auto",
         tools=_tools_echo(tools, raw_tools),
         top_logprobs=given.top_logprobs or 0,
@@ -145,6 +143,13 @@ def _echo(given: wire.Request, tools: list[wire.Tool], raw_tools: list[Raw]) -> 
         truncation=given.truncation or "disabled",
         user=given.user,
     )
+
+
+def _format_echo(text: dict[str, Any]) -> dict[str, Any]:
+    given: dict[str, Any] = text.get("format") or {"type": "text"}
+    if given.get("type") != "json_schema":
+        return given
+    return {"description": None, **given, "strict": bool(given.get("strict"))}
 
 
 def _tools_echo(tools: list[wire.Tool], raw_tools: list[Raw]) -> Raw:

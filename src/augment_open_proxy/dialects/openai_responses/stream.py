@@ -38,7 +38,7 @@ class ResponsesStream:
         self._output: list[wire.OutputItem] = []
         self._open: _OpenItem | None = None
 
-    def feed(self, events: list[Event]) -> list[Frame]:
+    def feed(self, events: list[Event], choice: int = 0) -> list[Frame]:
         frames: list[Frame] = []
         for event in events:
             match event:

@@ -102,9 +102,9 @@ class Request(Struct, frozen=True):
     conversation: Any = None
     background: bool | None = None
     prompt: Any = None
-    # Accepted, and without effect for now.
     max_output_tokens: int | None = None
     max_tool_calls: int | None = None
+    # Accepted, and without effect.
     temperature: float | None = None
     top_p: float | None = None
     top_logprobs: int | None = None

@@ -1,0 +1,3 @@
+"""`suite/` is run by `test_langchain.py`, in an environment of its own."""
+
+collect_ignore = ["suite"]
