@@ -58,7 +58,8 @@ def validator(name: str) -> Draft202012Validator:
 
 def check(name: str, value: Any) -> None:
     # The document allows nothing but null for the schema of a text format; OpenAI's API repeats the schema.
-    text_format = value.get("response", value).get("text", {}).get("format", {})
+    text = value.get("response", value).get("text")
+    text_format = text["format"] if isinstance(text, dict) else {}
     if "schema" in text_format:
         assert isinstance(text_format["schema"], dict)
         text_format["schema"] = None
