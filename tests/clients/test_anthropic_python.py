@@ -294,3 +294,27 @@ def test_a_server_tool_alone_is_refused_and_among_others_left_out(client: Anthro
             tools=[search, WEATHER],
             tool_choice={"type": "tool", "name": "web_search"},
         )
+
+
+def test_stop_sequences_and_limits(client: Anthropic) -> None:
+    messages = ask("Hi.", text=["one two ", "three four"])
+    stopped = client.messages.create(model=MODEL, max_tokens=100, messages=messages, stop_sequences=["three"])
+    assert stopped.content[0].type == "text"
+    assert stopped.content[0].text == "one two "
+    assert (stopped.stop_reason, stopped.stop_sequence) == ("stop_sequence", "three")
+    limited = client.messages.create(model="gpt-5.4", max_tokens=2, messages=messages)
+    assert limited.content[0].type == "text"
+    assert (limited.content[0].text, limited.stop_reason) == ("one two", "max_tokens")
+
+
+def test_any_tool_must_be_called_and_one_at_a_time(client: Anthropic) -> None:
+    calls = [{"name": "get_weather", "input": {"place": place}} for place in ("Bern", "Basel")]
+    message = client.messages.create(
+        model=MODEL,
+        max_tokens=100,
+        messages=ask("Hi.", tool=calls),
+        tools=[WEATHER],
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
+    )
+    assert [block.input for block in message.content if block.type == "tool_use"] == [{"place": "Bern"}]
+    assert message.stop_reason == "tool_use"

@@ -213,3 +213,48 @@ def test_models_are_listed_and_found(client: OpenAI) -> None:
     assert client.models.retrieve("claude-sonnet-4-5").owned_by == "augment"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("no-such-model")
+
+
+def test_stop_limit_and_choices(client: OpenAI) -> None:
+    messages = ask("Hi.", text=["one two ", "three four"])
+    stopped = client.chat.completions.create(model=MODEL, messages=messages, stop=["three"], n=2)
+    assert [choice.message.content for choice in stopped.choices] == ["one two ", "one two "]
+    assert [choice.index for choice in stopped.choices] == [0, 1]
+    assert {choice.finish_reason for choice in stopped.choices} == {"stop"}
+    limited = client.chat.completions.create(model="gpt-5.4", messages=messages, max_completion_tokens=2)
+    assert (limited.choices[0].message.content, limited.choices[0].finish_reason) == ("one two", "length")
+    assert limited.usage is not None
+    assert limited.usage.completion_tokens == 2
+
+
+def test_one_named_tool_must_be_called(client: OpenAI, proxy: Proxy) -> None:
+    other: ChatCompletionToolParam = {"type": "function", "function": {"name": "other", "parameters": {}}}
+    call = [{"name": "get_weather", "input": {"place": "Bern"}}]
+    completion = client.chat.completions.create(
+        model=MODEL,
+        messages=ask("Hi.", tool=call),
+        tools=[WEATHER, other],
+        tool_choice={"type": "function", "function": {"name": "get_weather"}},
+    )
+    assert completion.choices[0].message.tool_calls
+    asked = proxy.simulator.requests[-1].request
+    assert asked is not None
+    assert [tool.name for tool in asked.tools] == ["get_weather"]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"logprobs": True}, {"modalities": ["text", "audio"]}, {"audio": {"format": "wav", "voice": "alloy"}}]
+)
+def test_what_cannot_be_had_is_refused(client: OpenAI, fields: Any) -> None:
+    with pytest.raises(openai.BadRequestError, match="Augment backend gives nothing"):
+        client.chat.completions.create(model=MODEL, messages=ask("Hi."), **fields)
+
+
+def test_thinking_can_be_left_out(client: OpenAI) -> None:
+    messages = ask("Hi.", thinking=["Hm."], text="Yes.")
+    shown = client.chat.completions.create(model=MODEL, messages=messages)
+    assert getattr(shown.choices[0].message, "reasoning_content", None) == "Hm."
+    for extra in ({"include_reasoning": False}, {"reasoning": {"exclude": True}}):
+        hidden = client.chat.completions.create(model=MODEL, messages=messages, extra_body=extra)
+        assert getattr(hidden.choices[0].message, "reasoning_content", None) is None
+        assert hidden.choices[0].message.content == "Yes."
