@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from augment_open_proxy.core.events import Usage
 from augment_open_proxy.dialects.anthropic_messages.request import parse_count
 from augment_open_proxy.dialects.anthropic_messages.wire import TokenCount
 from augment_open_proxy.journal.record import Record
@@ -32,6 +33,6 @@ class TokenCounting:
         model = self._listing.current().find(request.model)
         request = await self._resolver.resolve(request)
         tokens = await asyncio.to_thread(count_request, request, self._counter.count, model, self._claude_factor)
-        record.status = 200
+        record.status, record.usage = 200, Usage(input=tokens)
         headers = [(b"content-type", b"application/json"), (b"request-id", (record.request_id or "").encode())]
         await respond(send, 200, headers, msgspec.json.encode(TokenCount(tokens)))
