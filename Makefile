@@ -32,7 +32,7 @@ test-clients: setup-clients ## Run real clients, Claude Code and Codex among the
 	$(BIN)/pytest --real-clients tests/clients
 
 test-watch: setup ## Run the tests again whenever a file changes
-	$(BIN)/ptw . --now --runner $(BIN)/pytest
+	$(BIN)/watchfiles --filter python $(BIN)/pytest src tests
 
 check: setup lint typecheck coverage ## Run what CI runs: format, lint, types, tests with coverage
 
