@@ -29,6 +29,7 @@ def test_each_choice_is_a_turn_of_its_own() -> None:
         assert body["usage"]["prompt_tokens"] == 30
         assert body["usage"]["completion_tokens"] == 9
         assert len({received.headers["x-request-id"] for received in proxy.simulator.requests}) == 3
+        proxy.wait_for(lambda: len(proxy.lines) == 1)  # the record comes after the last byte
         assert "tokens=30/9/39" in proxy.lines[0]
 
 
