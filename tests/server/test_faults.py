@@ -133,7 +133,7 @@ def test_a_silent_backend_has_the_stream_begun_and_heartbeats_sent(monkeypatch: 
         answer = post(proxy, "echo", stream=True)
         lines = answer.text.splitlines()
         assert '"role":"assistant"' in lines[0]
-        assert 3 <= lines.count(": keep-alive") <= 6
+        assert 2 <= lines.count(": keep-alive") <= 6
         assert answer.text.endswith("data: [DONE]\n\n")
 
 
