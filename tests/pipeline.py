@@ -7,7 +7,7 @@ import msgspec
 
 from augment_open_proxy.core.events import Event, Failure, Finish, Opening
 from augment_open_proxy.core.reply import Reply, fold
-from augment_open_proxy.dialects.dialect import Delivery, Dialect, Parsed, Renderer, renderer
+from augment_open_proxy.dialects.dialect import Dialect, Parsed, Renderer, renderer
 from augment_open_proxy.policies.chain import Chain, policies
 from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.upstream.catalog import BUILT_IN, Catalog
@@ -56,7 +56,8 @@ def whole(dialect: Dialect, parsed: Parsed, chunks: Iterable[bytes]) -> dict[str
     if isinstance(end, Failure):
         error = dialect.render_error(end.problem, dialect.id_prefix + TURN_ID)
         return {"status": dialect.errors[end.problem.kind].status, "body": msgspec.json.decode(error)}
-    body = _rendered(renderer(dialect, Delivery(stream=False)), batches)
+    delivery = msgspec.structs.replace(parsed.delivery, stream=False)
+    body = _rendered(renderer(dialect, delivery), batches)
     return {"status": 200, "body": msgspec.json.decode(body)}
 
 

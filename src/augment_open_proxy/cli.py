@@ -197,7 +197,7 @@ def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, 
         rows.append(("credentials", ready.credentials))
     else:
         rows += _CREDENTIALS_HELP
-    rows.append(("state", ready.state))
+    rows += (("state", ready.state), ("store", ready.store))
     rows += ((client, hint.format(base=base)) for client, hint in CLIENT_HINTS)
     rows += (("note", notice) for notice in (*ready.notices, *_notices(settings)))
     if not all(_is_loopback(url) for url in urls):

@@ -114,6 +114,18 @@ def _factor(text: str) -> float:
     return float(text)
 
 
+def _days(text: str) -> float:
+    if not re.fullmatch(r"\d{1,5}(\.\d{1,9})?", text) or float(text) == 0:
+        raise ValueError("a number of days, more than 0")
+    return float(text) * 86400
+
+
+def _store_url(text: str) -> str:
+    if text in ("", "memory") or re.match(r"(sqlite:///.|postgres(ql)?://.)", text):
+        return text
+    raise ValueError("memory, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+
+
 def _timeout(text: str) -> float | None:
     return _milliseconds(text) / 1000 or None
 
@@ -296,6 +308,26 @@ class Settings:
         "",
         "what seals are made with, for replicas; else one is made and kept",
         secret=True,
+    )
+    store: str = _setting(
+        "AOP_STORE",
+        "",
+        _store_url,
+        "--store URL",
+        "where responses and the like are kept: memory, sqlite:///FILE or postgresql://…; else in the state folder",
+    )
+    store_ttl: float = _setting(
+        "AOP_STORE_TTL_DAYS", "30", _days, "--store-ttl-days DAYS", "how long what is stored is kept, in days"
+    )
+    store_limit: int = _setting(
+        "AOP_STORE_LIMIT",
+        "1073741824",
+        _whole(2**20, 2**50),
+        "--store-limit BYTES",
+        "size beyond which the oldest goes",
+    )
+    batch_concurrency: int = _setting(
+        "AOP_BATCH_CONCURRENCY", "4", _whole(1, 1000), "--batch-concurrency N", "requests of batches that run at once"
     )
     state_dir: Path = _setting(
         "AOP_STATE_DIR", "", _path, "--state-dir DIR", "folder for what outlives a restart", computed=user_state_dir

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from augment_open_proxy.dialects.dialect import Dialect, Parsed
+from augment_open_proxy.dialects.dialect import NOTHING, Dialect, Parsed
 from augment_open_proxy.dialects.registry import DIALECTS
 
 FOLDER = Path(__file__).parent
@@ -31,4 +31,4 @@ per_case = pytest.mark.parametrize(
 
 def parsed_request(scenario: str, dialect: Dialect) -> Parsed:
     """The client's request, parsed."""
-    return dialect.parse((FOLDER / scenario / f"{dialect.name}.request.json").read_bytes())
+    return dialect.parse((FOLDER / scenario / f"{dialect.name}.request.json").read_bytes(), NOTHING)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from augment_open_proxy.server import exchange
+from augment_open_proxy.server import relay
 from augment_open_proxy.simulator import Hang, Pause, Send, Step
 from augment_open_proxy.upstream import attempts
 from tests.server.test_http import CHAT, chat
@@ -123,7 +123,7 @@ def test_silence_after_a_stop_reason_ends_the_turn_well(monkeypatch: pytest.Monk
 
 
 def test_a_silent_backend_has_the_stream_begun_and_heartbeats_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(relay, "HEARTBEAT", 0.1)
     with running_proxy() as proxy:
         proxy.call(
             lambda: proxy.simulator.script(
@@ -138,14 +138,14 @@ def test_a_silent_backend_has_the_stream_begun_and_heartbeats_sent(monkeypatch: 
 
 
 def test_a_whole_reply_is_never_begun_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(relay, "HEARTBEAT", 0.1)
     with running_proxy() as proxy:
         proxy.call(lambda: proxy.simulator.script([Send(b""), Pause(0.4), Send(b'{"error":"overloaded"}\n')]))
         assert post(proxy, "echo", stream=False).status_code == 502
 
 
 def test_an_error_after_heartbeats_is_told_in_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(relay, "HEARTBEAT", 0.1)
     with running_proxy() as proxy:
         proxy.call(lambda: proxy.simulator.script([Send(b""), Pause(0.3), Send(b'{"error":"broken"}\n')]))
         answer = post(proxy, "echo", stream=True)

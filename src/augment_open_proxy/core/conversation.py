@@ -25,12 +25,12 @@ class Image(Struct, frozen=True, tag="image"):
 
 
 class Attachment(Struct, frozen=True, tag="attachment"):
-    """A picture or document that is not content yet, behind a URL or in a PDF; `server/resolve.py` makes it content.
+    """What is not content yet: behind a URL, in a PDF, or in a sealed summary; `server/resolve.py` makes it content.
 
-    It has `url`, or `data` (base64 of a PDF). `param` is the path of the client's field, for errors.
+    It has `url`, or `data` (base64 of a PDF, or the seal). `param` is the path of the client's field, for errors.
     """
 
-    kind: Literal["image", "document"]
+    kind: Literal["image", "document", "summary"]
     param: str
     url: str | None = None
     data: str | None = None
@@ -122,7 +122,8 @@ class ChatRequest(Struct, frozen=True):
     `system` holds the instructions before the conversation, each a system message of its own; a later one stands in
     `messages`. `model` is the client's name for it. `conversation` names the conversation where the client tells it.
     `stop` are texts that end the reply, `max_output_tokens` and `max_tool_calls` are its limits. `whole_arguments`: a
-    call whose arguments are no JSON object is a failure. `ignored` lists the parameters that were accepted and have no
+    call whose arguments are no JSON object is a failure. `compacts`: a sealed summary of the conversation is asked for
+    in place of an answer. `ignored` lists the parameters that were accepted and have no
     effect, as the client spelled them, `left_out` the tools that are not offered.
     """
 
@@ -139,5 +140,6 @@ class ChatRequest(Struct, frozen=True):
     output_format: OutputFormat | None = None
     thinking: ThinkingOutput = "plain"
     whole_arguments: bool = False
+    compacts: bool = False
     ignored: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

@@ -80,13 +80,17 @@ class BlockStop(Struct, frozen=True, tag="block_stop"):
 
 
 class Finish(Struct, frozen=True, tag="finish"):
-    """The turn ended well. `raw_reason` is the backend's stop reason; `at` is in Unix seconds, set by the server."""
+    """The turn ended well. `raw_reason` is the backend's stop reason.
+
+    The server sets `at`, in Unix seconds, and `is_unstored` where the turn should have been stored and could not be.
+    """
 
     reason: FinishReason
     raw_reason: int | None
     usage: Usage
     at: int | None = None
     stop_sequence: str | None = None
+    is_unstored: bool = False
 
 
 class Failure(Struct, frozen=True, tag="failure"):

@@ -20,7 +20,7 @@ from augment_open_proxy.core.events import (
 
 
 class Reply(Struct, frozen=True):
-    """`blocks` in their order; `end` tells whether they are a whole answer."""
+    """`blocks` in their order, without one that was cut off; `end` tells whether they are a whole answer."""
 
     opening: Opening
     blocks: tuple[Block, ...]
@@ -45,6 +45,8 @@ class Fold:
                 case BlockStart():
                     self._open = event.block
                     self._pieces = []
+                case BlockStop(is_cut=True):
+                    self._open = None
                 case BlockStop():
                     self._close_block(event.opaque)
                 case Opening():

@@ -1,13 +1,14 @@
 """What a client API is to the pipeline: where it listens, how it is read, how replies and errors look in it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from augment_open_proxy.core.conversation import ChatRequest
 from augment_open_proxy.core.errors import ErrorKind, Problem
-from augment_open_proxy.core.events import Event, Failure
+from augment_open_proxy.core.events import Event, Failure, Opening
+from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.reply import Fold, Reply
 from augment_open_proxy.dialects.framing import sse
 
@@ -24,11 +25,68 @@ class Delivery(Struct, frozen=True):
     shape: Struct | None = None
 
 
+class References(Struct, frozen=True):
+    """What a request refers to in the store: the turn it goes on from, its conversation, single items."""
+
+    previous: str | None = None
+    conversation: str | None = None
+    items: tuple[str, ...] = ()
+
+
+class PastTurn(Struct, frozen=True):
+    """A stored turn: its request's body, and its reply."""
+
+    request: bytes
+    reply: Reply
+
+
+class Recalled(Struct, frozen=True):
+    """What the references stand for: the turns that came before, oldest first; all items of the conversation, and
+    single ones by their id, in the API's JSON.
+    """
+
+    turns: tuple[PastTurn, ...] = ()
+    items: tuple[bytes, ...] = ()
+    by_id: Mapping[str, bytes] = {}
+
+
+NO_REFERENCES = References()
+NOTHING = Recalled()
+
+
+TurnKind = Literal["response", "message", "completion"]
+
+
+class Keep(Struct, frozen=True):
+    """That a turn is to be stored, and whether it runs in the background."""
+
+    background: bool = False
+    metadata: dict[str, str] = {}
+
+
 class Parsed(Struct, frozen=True):
-    """What a parser makes of a body: what is asked, and how the answer is to be delivered."""
+    """What a parser makes of a body: what is asked, how the answer is to be delivered, and what is to be stored."""
 
     request: ChatRequest
     delivery: Delivery
+    keep: Keep | None = None
+
+
+class TurnItems(Struct, frozen=True):
+    """The items of a stored turn: those that its request gave, and those of its reply."""
+
+    given: tuple[Item, ...] = ()
+    made: tuple[Item, ...] = ()
+
+
+def has_no_items(body: bytes, reply: Reply) -> TurnItems:
+    """The items of a turn, in an API without any."""
+    return TurnItems()
+
+
+def refers_to_nothing(body: bytes) -> References:
+    """The references of a body, in an API without any."""
+    return NO_REFERENCES
 
 
 class ErrorShape(Struct, frozen=True):
@@ -58,12 +116,21 @@ class Dialect(Struct, frozen=True):
     id_prefix: str
     request_id_header: str
     errors: Mapping[ErrorKind, ErrorShape]
-    parse: Callable[[bytes], Parsed]
+    parse: Callable[[bytes, Recalled], Parsed]
+    """The body, and what it refers to. References that were not recalled stand for nothing."""
     stream: Callable[[Delivery], StreamRenderer]
     render_reply: Callable[[Sequence[Reply], Delivery], bytes]
     """The replies, one for each choice → the body."""
     render_error: Callable[[Problem, str], bytes]
     """The problem and the request's id → the body of the error."""
+    references: Callable[[bytes], References] = refers_to_nothing
+    """What `parse` needs to have recalled. Raises `ProxyError`."""
+    keeps: TurnKind | None = None
+    """As what turns are stored."""
+    items: Callable[[bytes, Reply], TurnItems] = has_no_items
+    """The body and the reply of a stored turn → its items, with the ids under which they are found again."""
+    render_begun: Callable[[Opening, Delivery], bytes] | None = None
+    """What is answered at once where the turn runs in the background."""
 
 
 class Renderer(Protocol):

@@ -31,12 +31,13 @@ ERRORS: dict[ErrorKind, ErrorShape] = {
     ErrorKind.CONTEXT_TOO_LONG: ErrorShape(400, "invalid_request_error", "context_length_exceeded"),
     ErrorKind.REQUEST_TOO_LARGE: ErrorShape(413, "invalid_request_error", "request_too_large"),
     ErrorKind.UNSUPPORTED_MEDIA_TYPE: ErrorShape(415, "invalid_request_error", "unsupported_media_type"),
-    ErrorKind.THREAD_UNSUPPORTED: ErrorShape(400, "invalid_request_error"),
+    ErrorKind.PREVIOUS_NOT_FOUND: ErrorShape(400, "invalid_request_error", "previous_response_not_found"),
     ErrorKind.UPGRADE_REQUIRED: ErrorShape(426, "invalid_request_error", "websocket_unsupported"),
     ErrorKind.RATE_LIMITED: ErrorShape(429, "rate_limit_error", "rate_limit_exceeded"),
     ErrorKind.OVERLOADED: ErrorShape(503, "server_error", "server_error"),
     ErrorKind.BACKEND: ErrorShape(502, "server_error", "server_error"),
     ErrorKind.TIMEOUT: ErrorShape(504, "server_error", "server_error"),
+    ErrorKind.STORE: ErrorShape(503, "server_error", "server_error"),
     ErrorKind.INTERNAL: ErrorShape(500, "server_error", "server_error"),
 }
 

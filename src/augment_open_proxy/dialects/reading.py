@@ -10,6 +10,7 @@ from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 
 T = TypeVar("T")
+MOST_METADATA, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 MOST_CHOICES = 16
 """Each choice is a turn of its own, which the account pays."""
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
@@ -130,6 +131,22 @@ def read_output_format(given: object, param: str) -> OutputFormat | None:
         case {"type": "json_schema", "schema": dict(schema)}:
             return OutputFormat(f"{param}.schema", Raw(msgspec.json.encode(schema)))
     raise invalid_request(f"{param} must be of type text, json_object, or json_schema with a schema.", param)
+
+
+def read_metadata(given: object, param: str = "metadata") -> dict[str, str]:
+    """`metadata` of OpenAI's APIs: up to 16 texts of up to 512 characters, by keys of up to 64."""
+    if given is None:
+        return {}
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise invalid_request(f"{param} must be an object of texts.", param)
+    if len(given) > MOST_METADATA:
+        raise invalid_request(f"{param} may have {MOST_METADATA} entries at most.", param)
+    for key, value in given.items():
+        if len(key) > LONGEST_KEY or len(value) > LONGEST_VALUE:
+            raise invalid_request(
+                f"{param}.{key[:LONGEST_KEY]}: keys may have {LONGEST_KEY} characters, values {LONGEST_VALUE}.", param
+            )
+    return given
 
 
 def read_choices(n: int | None) -> int:

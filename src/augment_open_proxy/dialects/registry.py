@@ -1,13 +1,11 @@
 """All dialects; adding one is adding a line."""
 
-from collections.abc import Callable
-
 import msgspec
 from msgspec import Raw, Struct
 
 from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
-from augment_open_proxy.dialects.dialect import Dialect, Parsed
+from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
 from augment_open_proxy.dialects.openai_completions import OPENAI_COMPLETIONS
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
@@ -23,16 +21,16 @@ class _Top(Struct, frozen=True):
 _top = msgspec.json.Decoder(_Top)
 
 
-def parser(dialect: Dialect, body: bytes) -> Callable[[bytes], Parsed]:
-    """What reads a body that was posted to `dialect`: Cursor posts Responses bodies to the path of chats."""
+def reader(dialect: Dialect, body: bytes) -> Dialect:
+    """The dialect of a body that was posted to `dialect`: Cursor posts Responses bodies to the path of chats."""
     if dialect is OPENAI_CHAT and b'"input"' in body:
         try:
             top = _top.decode(body)
         except UNREADABLE:
-            return dialect.parse
+            return dialect
         if bytes(top.input) and not bytes(top.messages):
-            return OPENAI_RESPONSES.parse
-    return dialect.parse
+            return OPENAI_RESPONSES
+    return dialect
 
 
 def nearest(path: str) -> Dialect:

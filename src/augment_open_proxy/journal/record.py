@@ -41,8 +41,10 @@ class Record(Struct):
 class Recorder:
     """Sees the events that the client gets, and fills in the record."""
 
-    def __init__(self, record: Record, choices: int = 1, *, keep_body: bool) -> None:
+    def __init__(self, record: Record, choices: int = 1, *, keep_body: bool, counts: bool = True) -> None:
+        """`counts`: whether the tokens are this exchange's; those of a stored reply were another's."""
         self._record = record
+        self._counts = counts
         self._folds = [Fold() for _ in range(choices)] if keep_body else []
 
     @property
@@ -55,7 +57,7 @@ class Recorder:
         if self._folds:
             self._folds[choice].feed(events)
         match events[-1]:
-            case Finish(usage=usage):
+            case Finish(usage=usage) if self._counts:
                 self._record.usage = usage if self._record.usage is None else self._record.usage + usage
             case Failure(problem=problem):
                 self.fail(problem)

@@ -11,6 +11,7 @@ from augment_open_proxy.core.events import Event
 from augment_open_proxy.policies import (
     arguments,
     call_limit,
+    compaction,
     custom_tools,
     history,
     limits,
@@ -46,6 +47,7 @@ def policies(secret: bytes, counter: TokenCounter, claude_factor: float = CLAUDE
     Seals are made with `secret`, limits counted with `counter`.
     """
     return (
+        partial(compaction.prepare, secret=secret),
         partial(sealing.prepare, secret=secret),
         history.prepare,
         usage.prepare,

@@ -4,20 +4,11 @@ A seal proves that we gave a thinking block, and carries the text that the clien
 left out of the history: another server's thinking would be put into the model's mouth.
 """
 
-import hashlib
-import zlib
-from base64 import b64decode, b64encode
-
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Thinking, ThinkingOutput
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event
-
-_CONTEXT = [b"augment-open-proxy", b"thinking", b"1"]
-"""What a seal is bound to, beside the secret."""
-_SHOWN, _CARRIED = b"s", b"c"
-_TEXT_LIMIT = 16 * 2**20
-"""The longest text that a seal carries, in bytes, so that a small seal can't unfold into a large one."""
+from augment_open_proxy.policies.seal import seal, unseal
 
 
 def prepare(request: ChatRequest, secret: bytes) -> tuple[ChatRequest, "Sealing | Hiding | None"]:
@@ -100,37 +91,3 @@ class Hiding:
                 case _:
                     out.append(event)
         return out
-
-
-def seal(secret: bytes, text: str, *, carried: bool) -> str:
-    """The seal of a thinking block: with `carried` its text is inside, else it must come back beside the seal.
-
-    The same text gives the same seal; AES-SIV (RFC 5297) needs no nonce for that to be safe.
-    """
-    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # 30 ms, which only thinking pays
-
-    data = text.encode(errors="replace")
-    content = _CARRIED + zlib.compress(data) if carried else _SHOWN + hashlib.sha256(data).digest()
-    return b64encode(AESSIV(_key(secret)).encrypt(content, _CONTEXT)).decode()
-
-
-def unseal(secret: bytes, sealed: str, shown: str) -> str | None:
-    """The text of a thinking block that came back; `None` where the seal is not ours, or not that text's."""
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-
-    try:
-        content = AESSIV(_key(secret)).decrypt(b64decode(sealed, validate=True), _CONTEXT)
-    except (ValueError, InvalidTag):
-        return None
-    kind, rest = content[:1], content[1:]
-    if kind == _SHOWN:
-        return shown if hashlib.sha256(shown.encode(errors="replace")).digest() == rest else None
-    inflate = zlib.decompressobj()
-    data = inflate.decompress(rest, _TEXT_LIMIT)
-    return data.decode() if inflate.eof else None
-
-
-def _key(secret: bytes) -> bytes:
-    """AES-256-SIV takes 64 bytes."""
-    return hashlib.sha512(b"augment-open-proxy seal\0" + secret).digest()

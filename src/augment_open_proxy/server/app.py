@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from urllib.parse import parse_qsl
 
@@ -14,22 +14,28 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
+from augment_open_proxy.dialects.openai_responses.compaction import OPENAI_COMPACTION
 from augment_open_proxy.dialects.registry import DIALECTS, nearest
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record
+from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.policies.chain import policies
 from augment_open_proxy.server import models
+from augment_open_proxy.server.answers import answer, error_response
 from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, respond
 from augment_open_proxy.server.counting import TokenCounting
-from augment_open_proxy.server.exchange import Exchange, error_response
+from augment_open_proxy.server.exchange import Exchange
 from augment_open_proxy.server.fetch import Fetcher
 from augment_open_proxy.server.guard import Guard
+from augment_open_proxy.server.recall import Recall
 from augment_open_proxy.server.resolve import Resolver
+from augment_open_proxy.server.responses import StoredResponses
+from augment_open_proxy.server.routes import Handler, Routes, path_name
+from augment_open_proxy.server.runs import Runs
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.upstream.attempts import Upstream
 
-Handler = Callable[[Scope, Receive, Send, Record], Awaitable[None]]
 STATUS = {"status": "ok", "service": "augment-open-proxy", "version": __version__}
 _log = logging.getLogger(__name__)
 
@@ -37,32 +43,44 @@ _log = logging.getLogger(__name__)
 class App:
     """The ASGI application of a server whose `upstream` is ready."""
 
-    def __init__(self, settings: Settings, upstream: Upstream, fetcher: Fetcher, secret: bytes, log: Log) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        upstream: Upstream,
+        fetcher: Fetcher,
+        secret: bytes,
+        log: Log,
+        stores: Stores,
+        runs: Runs,
+    ) -> None:
         self._upstream = upstream
         self._log = log
         self._guard = Guard(settings.host, settings.allowed_hosts)
-        resolver = Resolver(fetcher)
+        resolver, recall = Resolver(fetcher, secret), Recall(stores)
         counter, factor = TokenCounter(), settings.claude_token_factor
-        exchange = Exchange(upstream, resolver, policies(secret, counter, factor), log, settings.body_limit)
-        counting = TokenCounting(resolver, upstream.listing, counter, factor, settings.body_limit)
-        self._routes: dict[str, dict[str, Handler]] = {
-            "/": {"GET": _status},
-            "/api/hello": {"GET": _status},
-            "/v1/models": {"GET": self._list_models},
-            "/models": {"GET": self._list_models},
-        }
-        for dialect in DIALECTS:
+        exchange = Exchange(
+            upstream,
+            resolver,
+            recall,
+            policies(secret, counter, factor),
+            log,
+            settings.body_limit,
+            stores,
+            runs,
+        )
+        self._routes = Routes()
+        for path in ("/", "/api/hello"):
+            self._routes.add(path, {"GET": _status})
+        for prefix in ("", "/v1"):
+            self._routes.add(f"{prefix}/models", {"GET": self._list_models})
+            self._routes.add(f"{prefix}/models/{{name...}}", {"GET": self._show_model})
+        for dialect in (*DIALECTS, OPENAI_COMPACTION):
             for path in dialect.paths:
-                self._routes[path] = {"POST": partial(exchange.handle, dialect)}
+                self._routes.add(path, {"POST": partial(exchange.handle, dialect)})
         for path in OPENAI_RESPONSES.paths:
-            self._routes[path]["GET"] = _upgrade
-        for path in ANTHROPIC_MESSAGES.paths:
-            self._routes[f"{path}/count_tokens"] = {"POST": counting.handle}
-        self._below: dict[str, dict[str, Handler]] = {
-            "/v1/models/": {"GET": self._show_model},
-            "/models/": {"GET": self._show_model},
-        }
-        """Routes whose path goes on with a name."""
+            self._routes.add(path, {"GET": _upgrade})
+        TokenCounting(resolver, recall, upstream.listing, counter, factor, settings.body_limit).add_to(self._routes)
+        StoredResponses(stores, runs).add_to(self._routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,12 +110,10 @@ class App:
 
     def _handler(self, scope: Scope) -> Handler:
         path = scope["path"].rstrip("/") or "/"
-        methods = self._routes.get(path)
-        if methods is None:
-            below = (methods for prefix, methods in self._below.items() if path.startswith(prefix))
-            methods = next(below, None)
-        if methods is None:
+        found = self._routes.find(path)
+        if found is None:
             raise ProxyError(Problem(ErrorKind.NOT_FOUND, f"There is nothing at {scope['method']} {_shown(path)}."))
+        methods, scope["path_params"] = found
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         if method not in methods:
             return partial(_refuse_method, ", ".join(methods))
@@ -107,15 +123,14 @@ class App:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         catalog = self._upstream.listing.current()
         body = models.CODEX_LIST if "client_version" in query else models.render_list(catalog, query)
-        await _answer(send, record, body)
+        await answer(send, record, body)
 
     async def _show_model(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        name = scope["path"].partition("/models/")[2]
-        await _answer(send, record, models.render_model(self._upstream.listing.current(), name))
+        await answer(send, record, models.render_model(self._upstream.listing.current(), path_name(scope, "name")))
 
 
 async def _status(scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-    await _answer(send, record, msgspec.json.encode(STATUS))
+    await answer(send, record, msgspec.json.encode(STATUS))
 
 
 async def _upgrade(scope: Scope, receive: Receive, send: Send, record: Record) -> None:
@@ -125,14 +140,6 @@ async def _upgrade(scope: Scope, receive: Receive, send: Send, record: Record) -
         return
     problem = Problem(ErrorKind.UPGRADE_REQUIRED, "There is no WebSocket here; post to /v1/responses instead.")
     await _refuse(scope, send, record, problem, [(b"upgrade", b"websocket"), (b"connection", b"upgrade")])
-
-
-async def _answer(send: Send, record: Record, body: bytes) -> None:
-    """An answer that clients of any API read."""
-    record.status = 200
-    id_ = (record.request_id or "").encode()
-    ids = {dialect.request_id_header.encode(): id_ for dialect in DIALECTS}
-    await respond(send, 200, [(b"content-type", b"application/json"), *ids.items()], body)
 
 
 async def _refuse_method(allowed: str, scope: Scope, receive: Receive, send: Send, record: Record) -> None:

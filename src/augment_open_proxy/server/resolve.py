@@ -1,4 +1,4 @@
-"""What a request refers to → content: pictures and documents behind URLs, the text of PDFs. Most requests have none."""
+"""What is not content yet → content: pictures and documents behind URLs, the text of PDFs, sealed summaries."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import msgspec
 from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Message, Part, Text, ToolResult
 from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.dialects.data_url import bytes_from_base64, image_from_bytes
+from augment_open_proxy.policies.seal import SUMMARY, unseal
 from augment_open_proxy.server.fetch import Fetched, Fetcher
 from augment_open_proxy.server.pdf import NoTextError, extract_text
 
@@ -18,8 +19,10 @@ _PDF = b"%PDF-"
 class Resolver:
     """Puts content in the place of attachments."""
 
-    def __init__(self, fetcher: Fetcher) -> None:
+    def __init__(self, fetcher: Fetcher, secret: bytes) -> None:
+        """`secret` opens sealed summaries."""
         self._fetcher = fetcher
+        self._secret = secret
 
     async def resolve(self, request: ChatRequest) -> ChatRequest:
         """The request without attachments. Raises `ProxyError` that names the field whose content can't be had."""
@@ -28,12 +31,32 @@ class Resolver:
             return request
         by_url = [(part.url, part.param) for part in attachments if part.url is not None]
         files = dict(zip([url for url, _ in by_url], await self._fetcher.fetch_all(by_url), strict=True))
-        contents = {part: await _content(part, files) for part in attachments}
+        contents = {part: await self._content(part, files) for part in attachments}
         messages = tuple(
             Message(message.role, tuple(_resolved(part, contents) for part in message.content))
             for message in request.messages
         )
         return msgspec.structs.replace(request, messages=messages)
+
+    async def _content(self, part: Attachment, files: Mapping[str, Fetched]) -> Content:
+        if part.kind == "summary":
+            return _summary(part, self._secret)
+        file = files[part.url] if part.url is not None else Fetched("application/pdf", _decoded(part))
+        if part.kind == "image":
+            return image_from_bytes(file.data, part.param)
+        heading = f"Document: {part.title}\n" if part.title else ""
+        return Text(heading + await _document_text(file, part.param))
+
+
+def _summary(part: Attachment, secret: bytes) -> Text:
+    text = unseal(secret, part.data or "", "", purpose=SUMMARY)
+    if text is None:
+        raise invalid_request(
+            f"{part.param}: this compaction was not made here (or with another AOP_SECRET), so it can't be read; "
+            "send the conversation itself.",
+            part.param,
+        )
+    return Text(f"Summary of the conversation so far:\n\n{text}")
 
 
 def _attachments(parts: tuple[Part, ...]) -> list[Attachment]:
@@ -53,14 +76,6 @@ def _resolved(part: Part, contents: Mapping[Attachment, Content]) -> Part:
         content = tuple(contents[inner] if isinstance(inner, Attachment) else inner for inner in part.content)
         return msgspec.structs.replace(part, content=content)
     return part
-
-
-async def _content(part: Attachment, files: Mapping[str, Fetched]) -> Content:
-    file = files[part.url] if part.url is not None else Fetched("application/pdf", _decoded(part))
-    if part.kind == "image":
-        return image_from_bytes(file.data, part.param)
-    heading = f"Document: {part.title}\n" if part.title else ""
-    return Text(heading + await _document_text(file, part.param))
 
 
 def _decoded(part: Attachment) -> bytes:

@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -16,8 +17,11 @@ import uvicorn
 from msgspec import Struct
 
 from augment_open_proxy.journal.log import Log
+from augment_open_proxy.journal.store.opening import Stores, default_url
+from augment_open_proxy.journal.store.opening import describe as describe_store
 from augment_open_proxy.server.app import App
 from augment_open_proxy.server.fetch import Fetcher
+from augment_open_proxy.server.runs import Runs
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.state import StateFolder
 from augment_open_proxy.upstream.attempts import Upstream
@@ -43,6 +47,7 @@ class Ready(Struct, frozen=True):
 
     credentials: str | None
     state: str
+    store: str
     notices: tuple[str, ...] = ()
 
 
@@ -83,9 +88,16 @@ async def open_app(settings: Settings, log: Log, *, use_cli: bool = True) -> Asy
             settings.augment_api_token, settings.augment_api_url, settings.augment_session_auth, Path.home()
         )
         state = StateFolder(settings.state_dir)
-        app = App(settings, Upstream(client, credentials, listing), fetcher, _secret(settings, state), log)
+        secret = _secret(settings, state)
         place = state.describe()
-        yield app, Ready(credentials.describe(), place, (state.warning,) if state.warning else ())
+        store = settings.store or ("memory" if state.warning else default_url(settings.state_dir))
+        stores = Stores(store, ttl=settings.store_ttl, size_limit=settings.store_limit, instance=str(uuid.uuid4()))
+        stack.push_async_callback(stores.close)
+        runs = Runs(stores)
+        stack.push_async_callback(runs.close, SHUTDOWN_GRACE)
+        app = App(settings, Upstream(client, credentials, listing), fetcher, secret, log, stores, runs)
+        notices = (state.warning,) if state.warning else ()
+        yield app, Ready(credentials.describe(), place, describe_store(store), notices)
 
 
 def _secret(settings: Settings, state: StateFolder) -> bytes:
@@ -116,7 +128,9 @@ async def _simulated(settings: Settings) -> AsyncIterator[Settings]:
     from augment_open_proxy.simulator import Simulator  # only the demo pays for its import
 
     async with Simulator(delay=DEMO_DELAY) as simulator:
-        yield dataclasses.replace(settings, augment_api_token=simulator.token, augment_api_url=simulator.url)
+        yield dataclasses.replace(
+            settings, augment_api_token=simulator.token, augment_api_url=simulator.url, store=settings.store or "memory"
+        )
 
 
 class Server(uvicorn.Server):

@@ -21,12 +21,14 @@ ERRORS: dict[ErrorKind, ErrorShape] = {
     ErrorKind.CONTEXT_TOO_LONG: ErrorShape(400, "invalid_request_error"),
     ErrorKind.REQUEST_TOO_LARGE: ErrorShape(413, "request_too_large"),
     ErrorKind.UNSUPPORTED_MEDIA_TYPE: ErrorShape(415, "invalid_request_error"),
-    ErrorKind.THREAD_UNSUPPORTED: ErrorShape(400, "invalid_request_error", "thread_unsupported_request"),
+    # On this code, the SDKs send the whole conversation; on any other 400 they give up.
+    ErrorKind.PREVIOUS_NOT_FOUND: ErrorShape(400, "invalid_request_error", "thread_unsupported_request"),
     ErrorKind.UPGRADE_REQUIRED: ErrorShape(426, "invalid_request_error"),
     ErrorKind.RATE_LIMITED: ErrorShape(429, "rate_limit_error"),
     ErrorKind.OVERLOADED: ErrorShape(529, "overloaded_error"),
     ErrorKind.BACKEND: ErrorShape(502, "api_error"),
     ErrorKind.TIMEOUT: ErrorShape(504, "timeout_error"),
+    ErrorKind.STORE: ErrorShape(503, "api_error"),
     ErrorKind.INTERNAL: ErrorShape(500, "api_error"),
 }
 

@@ -1,6 +1,7 @@
 """Messages body → `ChatRequest`. The only place in this dialect that reads `stream`."""
 
 import re
+from typing import TypeVar
 
 import msgspec
 
@@ -14,12 +15,12 @@ from augment_open_proxy.core.conversation import (
     ThinkingOutput,
     ToolChoice,
 )
-from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
+from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.dialects.anthropic_messages import wire
 from augment_open_proxy.dialects.anthropic_messages.tools import parse_tools
 from augment_open_proxy.dialects.blocks import Block, assistant_parts, unsupported, user_parts
-from augment_open_proxy.dialects.dialect import Delivery, Parsed
+from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Delivery, Keep, Parsed, Recalled, References
 from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_output_format, read_stop
 
 _decode = msgspec.json.Decoder(wire.Request)
@@ -34,21 +35,33 @@ _OLDER_SESSION = re.compile(r"_session_([0-9A-Za-z-]+)$")
 _LOW_BUDGET, _MEDIUM_BUDGET = 4096, 16384
 
 
-def parse(body: bytes) -> Parsed:
+def references(body: bytes) -> References:
+    """The message that a thread goes on from."""
+    if b'"thread"' not in body:
+        return NO_REFERENCES
+    return References(_continued(read(_decode, body)))
+
+
+def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
     """Raises `ProxyError` (invalid request) that names the field by its path."""
-    wire_request = read(_decode, body)
+    wire_request, past = _with_past(read(_decode, body), recalled)
+    request = _request(wire_request, _ignored(wire_request), must_serve=True)
     request = msgspec.structs.replace(
-        _request(wire_request, _ignored(wire_request), must_serve=True),
+        request,
+        messages=past + request.messages,
         stop=read_stop(wire_request.stop_sequences, "stop_sequences"),
         max_output_tokens=read_limit(wire_request.max_tokens, "max_tokens"),
         output_format=_output_format(wire_request),
     )
-    return Parsed(request, Delivery(stream=bool(wire_request.stream)))
+    keep = Keep() if wire_request.thread is not None else None
+    return Parsed(request, Delivery(stream=bool(wire_request.stream)), keep)
 
 
-def parse_count(body: bytes) -> ChatRequest:
+def parse_count(body: bytes, recalled: Recalled = NOTHING) -> ChatRequest:
     """The body of `count_tokens`: the same, but for what concerns the reply."""
-    return _request(read(_decode_count, body), (), must_serve=False)
+    request, past = _with_past(read(_decode_count, body), recalled)
+    counted = _request(request, (), must_serve=False)
+    return msgspec.structs.replace(counted, messages=past + counted.messages)
 
 
 def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...], *, must_serve: bool) -> ChatRequest:
@@ -56,10 +69,6 @@ def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...], *,
         raise invalid_request("model must not be empty.", "model")
     if not wire_request.messages:
         raise invalid_request("messages must hold at least one message.", "messages")
-    if wire_request.thread is not None:
-        raise ProxyError(
-            Problem(ErrorKind.THREAD_UNSUPPORTED, "Message threads are not kept here yet; send the whole conversation.")
-        )
     choice = wire_request.tool_choice
     tools, left_out = parse_tools(wire_request.tools or [], choice, must_serve=must_serve)
     return ChatRequest(
@@ -101,6 +110,44 @@ def _tool_choice(choice: wire.ToolChoice | None) -> ToolChoice:
         case wire.ToolChoice(type="tool", name=str(name)):
             return ToolChoice("required", (name,))
     raise invalid_request("tool_choice.type must be auto, any, none, or tool with a name.", "tool_choice")
+
+
+# ---------------------------------------------------------------- threads
+
+
+def _continued(wire_request: wire.CountTokensRequest) -> str | None:
+    """The id of the message that the request's thread goes on from."""
+    match wire_request.thread:
+        case None | wire.Thread(type="create"):
+            return None
+        case wire.Thread(type="continue", previous_message_id=str(id_)) if id_:
+            return id_
+    raise invalid_request("thread.type must be create, or continue with a previous_message_id.", "thread")
+
+
+_R = TypeVar("_R", bound=wire.CountTokensRequest)
+
+
+def _with_past(wire_request: _R, recalled: Recalled) -> tuple[_R, tuple[Message, ...]]:
+    """The request with the thread's system and tools, which can't be sent again, and the thread's messages."""
+    if not _continued(wire_request):
+        return wire_request, ()
+    for name in ("system", "tools"):
+        if getattr(wire_request, name):
+            raise invalid_request(f"{name} stays what the thread was created with; leave it out.", name)
+    if not recalled.turns:
+        return wire_request, ()
+    first = _decode.decode(recalled.turns[0].request)
+    return msgspec.structs.replace(wire_request, system=first.system, tools=first.tools), _past(recalled)
+
+
+def _past(recalled: Recalled) -> tuple[Message, ...]:
+    messages: tuple[Message, ...] = ()
+    for turn in recalled.turns:
+        own = _decode.decode(turn.request).messages
+        reply = (Message("assistant", turn.reply.blocks),) if turn.reply.blocks else ()
+        messages += tuple(_message(message, "the stored thread") for message in own) + reply
+    return messages
 
 
 # ---------------------------------------------------------------- messages

@@ -55,6 +55,7 @@ class Session(Struct, frozen=True):
 
 class Thread(Struct, frozen=True):
     type: str
+    previous_message_id: str | None = None
 
 
 class CountTokensRequest(Struct, frozen=True):

@@ -17,4 +17,5 @@ OPENAI_CHAT = Dialect(
     stream=ChatStream,
     render_reply=render,
     render_error=render_error,
+    keeps="completion",
 )

@@ -4,7 +4,7 @@ import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Text
 from augment_open_proxy.core.errors import invalid_request
-from augment_open_proxy.dialects.dialect import Delivery, Parsed
+from augment_open_proxy.dialects.dialect import NOTHING, Delivery, Keep, Parsed, Recalled
 from augment_open_proxy.dialects.openai_chat import wire
 from augment_open_proxy.dialects.openai_chat.content import (
     assistant_parts,
@@ -19,6 +19,7 @@ from augment_open_proxy.dialects.reading import (
     read_choices,
     read_effort,
     read_limit,
+    read_metadata,
     read_output_format,
     read_stop,
     read_tool_choice,
@@ -40,7 +41,7 @@ IGNORED = (
 """Accepted without effect; a response header names those that a client sent."""
 
 
-def parse(body: bytes) -> Parsed:
+def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
     """Raises `ProxyError` (invalid request) that names the field by its path."""
     wire_request = read(_decoder, body)
     if not wire_request.model.strip():
@@ -71,6 +72,7 @@ def parse(body: bytes) -> Parsed:
             include_usage=options is not None and bool(options.include_usage),
             choices=read_choices(wire_request.n),
         ),
+        Keep(metadata=read_metadata(wire_request.metadata)) if wire_request.store else None,
     )
 
 

@@ -126,6 +126,8 @@ class Request(Struct, frozen=True):
     stop: Any = None
     parallel_tool_calls: Any = None
     response_format: Any = None
+    store: bool | None = None
+    metadata: Any = None
     # Refused.
     functions: Any = None
     function_call: Any = None

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from augment_open_proxy.core.conversation import ChatRequest, Message, Text
 from augment_open_proxy.core.errors import invalid_request
-from augment_open_proxy.dialects.dialect import Delivery, Parsed
+from augment_open_proxy.dialects.dialect import NOTHING, Delivery, Parsed, Recalled
 from augment_open_proxy.dialects.openai_completions import wire
 from augment_open_proxy.dialects.reading import read, read_choices, read_limit, read_stop
 
@@ -32,7 +32,7 @@ class Echo(Struct, frozen=True):
     prompt: str
 
 
-def parse(body: bytes) -> Parsed:
+def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
     """Raises `ProxyError` (invalid request) that names the field."""
     wire_request = read(_decoder, body)
     if not wire_request.model.strip():

@@ -1,5 +1,7 @@
 """Items of the input → messages."""
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Raw
 
@@ -27,17 +29,32 @@ _OURS = (
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
+TRIGGER = "compaction_trigger"
 GO_ON = "Go on."
 """What follows where the input ends with an answer: this API lets the model continue one, the backend does not."""
 
 
-def parse_input(given: str | list[Raw] | None) -> tuple[Message, ...]:
-    """Raises `ProxyError` that names the field by its path."""
+def parse_input(given: str | list[Raw] | None, by_id: Mapping[str, bytes] = {}) -> tuple[Message, ...]:
+    """`by_id` has the items that others refer to. Raises `ProxyError` that names the field by its path."""
     if given is None:
         return ()
     if isinstance(given, str):
         return (Message("user", (Text(given),)),)
-    return tuple(message for i, item in enumerate(given) for message in _messages(item, f"input[{i}]"))
+    return tuple(m for i, item in enumerate(given) for m in parse_item(bytes(item), f"input[{i}]", by_id))
+
+
+def ends_with_trigger(given: str | list[Raw] | None) -> bool:
+    """Whether the input asks for its own compaction. Raises `ProxyError` where something follows the trigger."""
+    if not isinstance(given, list):
+        return False
+    at = [
+        i
+        for i, item in enumerate(given)
+        if b'"compaction_trigger"' in bytes(item) and read(_head, bytes(item), f"input[{i}]").type == TRIGGER
+    ]
+    if at and at[0] != len(given) - 1:
+        raise invalid_request(f"input[{at[0]}]: a {TRIGGER} must be the last item.", f"input[{at[0]}]")
+    return bool(at)
 
 
 def continued(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -55,24 +72,23 @@ def continued(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return messages
 
 
-def _messages(raw: Raw, path: str) -> tuple[Message, ...]:
-    head = read(_head, bytes(raw), path)
+def parse_item(raw: bytes, path: str, by_id: Mapping[str, bytes] = {}) -> tuple[Message, ...]:
+    """The messages of one item that stands at `path`."""
+    head = read(_head, raw, path)
     kind = head.type
     if kind is None:
         kind = "item_reference" if head.role is None and head.id is not None else "message"
     if kind in _OURS:
-        return _message_of(read(_item, bytes(raw), path), kind, path)
+        return _message_of(read(_item, raw, path), kind, path)
     match kind:
-        case "additional_tools":
+        case "additional_tools" | "compaction_trigger":
             return ()
         case "item_reference":
-            raise invalid_request(
-                f"{path}: items are not stored here yet; send the item itself instead of a reference "
-                "(some clients do so with store: false).",
-                path,
-            )
-        case "compaction":
-            raise invalid_request(f"{path}: a compaction made elsewhere can't be read here; send the items.", path)
+            referred = by_id.get(head.id or "")
+            return () if referred is None else parse_item(referred, path)
+        case "compaction" | "compaction_summary":
+            sealed = read(_item, raw, path).encrypted_content
+            return (Message("user", (Attachment("summary", f"{path}.encrypted_content", data=sealed or ""),)),)
         case str() if kind.endswith(("_call_output", "_approval_response")):
             return (Message("user", (Text(_server_item(kind, raw)),)),)
         case str() if kind.endswith(("_call", "_output", "_list_tools", "_approval_request")):
@@ -116,9 +132,9 @@ def _call_id(item: wire.Item, path: str) -> str:
     return _needed(item.call_id or (item.id if item.type == "local_shell_call_output" else None), path, "call_id")
 
 
-def _server_item(kind: str, raw: Raw) -> str:
+def _server_item(kind: str, raw: bytes) -> str:
     """What a tool that does not exist here did in an earlier turn, in words."""
-    fields = msgspec.json.decode(mended(bytes(raw)))
+    fields = msgspec.json.decode(mended(raw))
     said = {
         name: value
         for name, value in fields.items()

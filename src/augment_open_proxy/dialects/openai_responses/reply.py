@@ -12,7 +12,7 @@ from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import Delivery
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.errors import ERRORS
-from augment_open_proxy.dialects.openai_responses.request import Shape
+from augment_open_proxy.dialects.openai_responses.shape import Shape
 
 _encode = msgspec.json.Encoder().encode
 _PREFIXES = {Text: "msg", Thinking: "rs", ToolCall: "fc"}
@@ -39,13 +39,16 @@ class Responses:
     def __init__(self, opening: Opening, shape: Shape) -> None:
         self._opening = opening
         self._forms = shape.forms
+        self._shape = shape
         self._echo = _encode(shape.echo)[1:]
         self._hex = opening.id.rpartition("_")[2].replace("-", "")
 
     def item_id(self, block: events.Block, index: int) -> str:
         prefix = _PREFIXES[type(block)]
+        if self._shape.compacts:
+            prefix = "cmp"
         if isinstance(block, ToolCall):
-            prefix = "lsh" if self.is_shell(block) else "ctc" if block.custom else prefix
+            prefix = "lsh" if self._forms.is_shell(block) else "ctc" if block.custom else prefix
         return f"{prefix}_{self._hex}{index:04x}"
 
     def item(self, block: events.Block, index: int, status: str = "completed") -> wire.OutputItem:
@@ -55,20 +58,22 @@ class Responses:
             case Text(text):
                 content = [wire.OutputText(text=text)] if status == "completed" else []
                 return wire.MessageItem(id=id_, status=status, content=content)
+            case Thinking(opaque=opaque) if self._shape.compacts:
+                return wire.CompactionItem(id=id_, encrypted_content=opaque or "")
             case Thinking(text, opaque):
                 summary = [wire.SummaryText(text=text)] if text else []
-                sealed = msgspec.UNSET if opaque is None else opaque
+                sealed = opaque if opaque is not None and self._shape.gives_seals else msgspec.UNSET
                 return wire.ReasoningItem(id=id_, summary=summary, encrypted_content=sealed)
             case ToolCall():
                 return self._forms.item(block, id_, status)
 
-    def is_shell(self, block: events.Block) -> bool:
-        """Whether a call has no deltas in this API."""
-        return isinstance(block, ToolCall) and self._forms.is_shell(block)
+    def comes_whole(self, block: events.Block) -> bool:
+        """Whether an item has no deltas in this API."""
+        return self._shape.compacts or (isinstance(block, ToolCall) and self._forms.is_shell(block))
 
-    def in_progress(self) -> bytes:
-        """The response object at the beginning."""
-        return self._encoded(status="in_progress", output=[])
+    def begun(self, status: str) -> bytes:
+        """The response object at the beginning, `queued` or `in_progress`."""
+        return self._encoded(status=status, output=[])
 
     def ended(self, end: Terminal, output: list[wire.OutputItem]) -> bytes:
         """The response object at the end."""
@@ -81,6 +86,7 @@ class Responses:
                     incomplete_details=wire.IncompleteDetails(why) if why else None,
                     output=output,
                     usage=usage(used),
+                    is_stored=not end.is_unstored,
                 )
             case Failure(problem=problem):
                 return self._encoded(status="failed", error=error_of(problem), output=output)
@@ -96,6 +102,7 @@ class Responses:
         incomplete_details: wire.IncompleteDetails | None = None,
         error: wire.Error | None = None,
         usage: wire.Usage | None = None,
+        is_stored: bool = True,
     ) -> bytes:
         response = wire.Response(
             id=self._opening.id,
@@ -108,7 +115,10 @@ class Responses:
             output=output,
             usage=usage,
         )
-        return _encode(response)[:-1] + b"," + self._echo
+        echo = self._echo
+        if not is_stored:
+            echo = _encode(msgspec.structs.replace(self._shape.echo, store=False))[1:]
+        return _encode(response)[:-1] + b"," + echo
 
 
 def usage(used: events.Usage) -> wire.Usage:

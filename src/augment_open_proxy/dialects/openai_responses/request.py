@@ -8,11 +8,20 @@ from msgspec import Raw
 from augment_open_proxy.core.conversation import ChatRequest, ThinkingOutput
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.jsontext import mended
-from augment_open_proxy.dialects.dialect import Delivery, Parsed
+from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Delivery, Keep, Parsed, Recalled, References
 from augment_open_proxy.dialects.openai_responses import wire
-from augment_open_proxy.dialects.openai_responses.calls import CallForms, parse_tools
-from augment_open_proxy.dialects.openai_responses.items import continued, parse_input
-from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_output_format, read_tool_choice
+from augment_open_proxy.dialects.openai_responses.calls import parse_tools
+from augment_open_proxy.dialects.openai_responses.items import continued, ends_with_trigger, parse_input
+from augment_open_proxy.dialects.openai_responses.past import parse_past
+from augment_open_proxy.dialects.openai_responses.shape import Shape
+from augment_open_proxy.dialects.reading import (
+    read,
+    read_effort,
+    read_limit,
+    read_metadata,
+    read_output_format,
+    read_tool_choice,
+)
 
 _decoder = msgspec.json.Decoder(wire.Request)
 _head = msgspec.json.Decoder(wire.ItemHead)
@@ -21,8 +30,10 @@ _tool = msgspec.json.Decoder(wire.Tool)
 _encode = msgspec.json.Encoder().encode
 LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
+_REFERRING = (b'"previous_response_id"', b'"conversation"', b'"item_reference"')
 
 IGNORED = (
+    "context_management",
     "temperature",
     "top_p",
     "presence_penalty",
@@ -31,26 +42,36 @@ IGNORED = (
 """Accepted without effect; a response header names those that a client sent."""
 
 
-class Shape(msgspec.Struct, frozen=True):
-    """What the renderer needs to know of the request."""
+def references(body: bytes) -> References:
+    """The previous response, the conversation, and the items that the input names by their ids."""
+    if not any(name in body for name in _REFERRING):
+        return NO_REFERENCES
+    wire_request = read(_decoder, body)
+    conversation = _conversation(wire_request)
+    if conversation and wire_request.previous_response_id:
+        raise invalid_request("previous_response_id and conversation exclude each other.", "conversation")
+    heads = [read(_head, bytes(item)) for item in _input_list(wire_request) if b'"item_reference"' in bytes(item)]
+    items = tuple(head.id for head in heads if head.type == "item_reference" and head.id)
+    return References(wire_request.previous_response_id or None, conversation, items)
 
-    echo: wire.Echo = wire.Echo()
-    forms: CallForms = CallForms()
 
-
-def parse(body: bytes) -> Parsed:
+def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
     """Raises `ProxyError` (invalid request) that names the field by its path."""
     wire_request = read(_decoder, body)
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
-    _refuse_state(wire_request)
+    _refuse(wire_request)
     reasoning = wire_request.reasoning or wire.Reasoning()
     raw_tools = _tools(wire_request)
     tools = [read(_tool, bytes(raw), f"tools[{i}]") for i, raw in enumerate(raw_tools)]
     parsed_tools = parse_tools(tools, wire_request.tool_choice)
-    messages = continued(parse_input(wire_request.input))
-    if not messages and not wire_request.instructions:
+    compacts = ends_with_trigger(wire_request.input)
+    messages = parse_past(recalled) + parse_input(wire_request.input, recalled.by_id)
+    if not compacts:
+        messages = continued(messages)
+    if not messages and not wire_request.instructions and recalled is not NOTHING:
         raise invalid_request("input is missing.", "input")
+    keep = _keep(wire_request)
     return Parsed(
         ChatRequest(
             model=wire_request.model,
@@ -63,43 +84,68 @@ def parse(body: bytes) -> Parsed:
             output_format=read_output_format((wire_request.text or {}).get("format"), "text.format"),
             effort=read_effort(reasoning.effort, "reasoning.effort"),
             conversation=wire_request.prompt_cache_key,
-            thinking=_thinking(wire_request),
+            thinking=_thinking(wire_request, is_kept=keep is not None),
+            compacts=compacts,
             ignored=_ignored(wire_request),
             left_out=parsed_tools.left_out,
         ),
         Delivery(
-            stream=bool(wire_request.stream), shape=Shape(_echo(wire_request, tools, raw_tools), parsed_tools.forms)
+            stream=bool(wire_request.stream),
+            shape=Shape(
+                _echo(wire_request, tools, raw_tools),
+                parsed_tools.forms,
+                gives_seals=ENCRYPTED in (wire_request.include or []),
+                compacts=compacts,
+            ),
         ),
+        keep,
     )
 
 
 def _tools(wire_request: wire.Request) -> list[Raw]:
     """The tools of the request, and those in items: Codex sends them so to its newest models."""
     tools = list(wire_request.tools or [])
-    for i, item in enumerate(wire_request.input if isinstance(wire_request.input, list) else []):
+    for i, item in enumerate(_input_list(wire_request)):
         if b'"additional_tools"' in bytes(item) and read(_head, bytes(item)).type == "additional_tools":
             tools += read(_added_tools, bytes(item), f"input[{i}]").tools or []
     return tools
 
 
-def _refuse_state(wire_request: wire.Request) -> None:
-    for name in ("previous_response_id", "conversation", "prompt"):
-        if getattr(wire_request, name) is not None:
-            raise invalid_request(
-                f"{name} refers to what is stored, and nothing is stored here yet; send all in input.",
-                name,
-            )
+def _input_list(wire_request: wire.Request) -> list[Raw]:
+    return wire_request.input if isinstance(wire_request.input, list) else []
+
+
+def _conversation(wire_request: wire.Request) -> str | None:
+    match wire_request.conversation:
+        case None:
+            return None
+        case str(id_) | {"id": str(id_)} if id_:
+            return id_
+    raise invalid_request("conversation must be an id, or an object with one.", "conversation")
+
+
+def _keep(wire_request: wire.Request) -> Keep | None:
+    if wire_request.store is False:
+        if wire_request.conversation is not None:
+            raise invalid_request("conversation needs store: what is said is added to it.", "conversation")
+        if wire_request.background:
+            raise invalid_request("background needs store: what runs on must be kept somewhere.", "background")
+        return None
+    return Keep(bool(wire_request.background), read_metadata(wire_request.metadata))
+
+
+def _refuse(wire_request: wire.Request) -> None:
+    if wire_request.prompt is not None:
+        raise invalid_request("prompt names a template kept at OpenAI, which is not here; send all in input.", "prompt")
     if wire_request.top_logprobs or LOGPROBS in (wire_request.include or []):
         raise invalid_request("logprobs cannot be had: the Augment backend gives nothing of the kind.", "top_logprobs")
-    if wire_request.background:
-        raise invalid_request("background responses are not kept here yet; leave background out.", "background")
 
 
-def _thinking(wire_request: wire.Request) -> ThinkingOutput:
-    """The summary is shown where it is asked for; what comes back must be sealed."""
+def _thinking(wire_request: wire.Request, *, is_kept: bool) -> ThinkingOutput:
+    """The summary is shown where it is asked for; what comes back, from the client or the store, must be sealed."""
     reasoning = wire_request.reasoning or wire.Reasoning()
     shows = (reasoning.summary or reasoning.generate_summary) not in (None, "none")
-    if ENCRYPTED in (wire_request.include or []):
+    if is_kept or ENCRYPTED in (wire_request.include or []):
         return "carried" if shows else "omitted"
     return "plain" if shows else "none"
 
@@ -122,18 +168,23 @@ def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
 def _echo(given: wire.Request, tools: list[wire.Tool], raw_tools: list[Raw]) -> wire.Echo:
     reasoning = given.reasoning or wire.Reasoning()
     text = given.text or {}
+    conversation = _conversation(given)
     return wire.Echo(
+        background=bool(given.background),
+        conversation=wire.ConversationRef(conversation) if conversation else None,
         frequency_penalty=given.frequency_penalty or 0.0,
         instructions=given.instructions,
         max_output_tokens=given.max_output_tokens,
         max_tool_calls=given.max_tool_calls,
-        metadata=given.metadata if given.metadata is not None else {},
+        metadata=read_metadata(given.metadata),
         parallel_tool_calls=given.parallel_tool_calls is not False,
         presence_penalty=given.presence_penalty or 0.0,
+        previous_response_id=given.previous_response_id or None,
         prompt_cache_key=given.prompt_cache_key,
         prompt_cache_retention=given.prompt_cache_retention,
         reasoning=wire.ReasoningEcho(reasoning.effort, reasoning.summary or reasoning.generate_summary),
         safety_identifier=given.safety_identifier,
+        store=given.store is not False,
         temperature=1.0 if given.temperature is None else given.temperature,
         text={**{name: value for name, value in text.items() if value is not None}, "format": _format_echo(text)},
         tool_choice=given.tool_choice or "auto",

@@ -32,13 +32,20 @@ _EMPTY_SUMMARY = _json(wire.SummaryText(text=""))
 class ResponsesStream:
     """The renderer of one stream. A delta is an encoded string between constant bytes."""
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, skip: int = 0) -> None:
+        """The first `skip` events are left out: the client has them."""
+        self._skip = skip
         self._shape = shape_of(delivery)
         self._number = 0
         self._output: list[wire.OutputItem] = []
         self._open: _OpenItem | None = None
 
     def feed(self, events: list[Event], choice: int = 0) -> list[Frame]:
+        before = self._number
+        frames = self._frames(events)
+        return frames if before >= self._skip else frames[self._skip - before :]
+
+    def _frames(self, events: list[Event]) -> list[Frame]:
         frames: list[Frame] = []
         for event in events:
             match event:
@@ -52,9 +59,7 @@ class ResponsesStream:
                     self._stop(opaque, frames)
                 case Opening():
                     self._responses = Responses(event, self._shape)
-                    response = self._responses.in_progress()
-                    self._add(frames, b"response.created", b'"response":' + response)
-                    self._add(frames, b"response.in_progress", b'"response":' + response)
+                    self._begin(frames)
                 case Finish() | Failure() | Cancelled():
                     self._end(event, frames)
                 case _ as unreachable:
@@ -62,11 +67,21 @@ class ResponsesStream:
         return frames
 
     def heartbeat(self) -> list[Frame]:
-        """An event, since Codex takes comments for silence; of a type that OpenAI sends, too, and nobody acts on."""
-        frames: list[Frame] = []
-        number, self._number = self._number, self._number + 1
-        frames.append((b"keepalive", b'{"type":"keepalive","sequence_number":%d}' % number))
-        return frames
+        """An event, since Codex takes comments for silence; of a type that OpenAI sends, too, and nobody acts on.
+
+        It has the number of the event before it: a stream that is taken up after it goes on with the next.
+        """
+        return [(b"keepalive", b'{"type":"keepalive","sequence_number":%d}' % max(self._number - 1, 0))]
+
+    def _begin(self, frames: list[Frame]) -> None:
+        in_progress = self._responses.begun("in_progress")
+        created = in_progress
+        if self._shape.echo.background:
+            created = self._responses.begun("queued")
+        self._add(frames, b"response.created", b'"response":' + created)
+        if self._shape.echo.background:
+            self._add(frames, b"response.queued", b'"response":' + created)
+        self._add(frames, b"response.in_progress", b'"response":' + in_progress)
 
     # ---------------------------------------------------------------- blocks
 
@@ -104,6 +119,8 @@ class ResponsesStream:
         if item.is_silent:
             begun = self._responses.item(whole, item.index, "in_progress")
             self._add(frames, b"response.output_item.added", item.place + b',"item":' + _json(begun))
+        if self._shape.compacts:
+            self._add(frames, b"response.compaction.compacting", item.address)
         self._add(frames, b"response.output_item.done", item.place + b',"item":' + _json(done))
 
     def _add_ends(self, item: "_OpenItem", text: str, frames: list[Frame]) -> None:
@@ -149,7 +166,7 @@ class _OpenItem:
         self.index = index
         self.block = block
         self.pieces: list[str] = []
-        self.is_silent = responses.is_shell(block)
+        self.is_silent = responses.comes_whole(block)
         self.place = b'"output_index":%d' % index
         self.address = b'"item_id":%b,' % _json(responses.item_id(block, index)) + self.place
         self.delta_end = b"}"

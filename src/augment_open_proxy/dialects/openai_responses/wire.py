@@ -90,7 +90,7 @@ class Request(Struct, frozen=True):
     parallel_tool_calls: bool | None = None
     reasoning: Reasoning | None = None
     include: list[str] | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Any = None
     text: dict[str, Any] | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
@@ -101,15 +101,28 @@ class Request(Struct, frozen=True):
     previous_response_id: str | None = None
     conversation: Any = None
     background: bool | None = None
+    store: bool | None = None
+    generate: bool | None = None
     prompt: Any = None
     max_output_tokens: int | None = None
     max_tool_calls: int | None = None
     # Accepted, and without effect.
+    context_management: Any = None
     temperature: float | None = None
     top_p: float | None = None
     top_logprobs: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+
+
+class CompactionRequest(Struct, frozen=True):
+    """The body of `POST /v1/responses/compact`."""
+
+    model: str
+    input: str | list[Raw] | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    prompt_cache_key: str | None = None
 
 
 # ------------------------------------------------------------------- replies
@@ -140,6 +153,14 @@ class ReasoningItem(Struct, frozen=True, kw_only=True):
     id: str
     summary: list[SummaryText]
     encrypted_content: str | UnsetType = UNSET
+
+
+class CompactionItem(Struct, frozen=True, kw_only=True):
+    """A summary of all that came before, sealed."""
+
+    type: Literal["compaction"] = "compaction"
+    id: str
+    encrypted_content: str
 
 
 class FunctionCallItem(Struct, frozen=True, kw_only=True):
@@ -179,7 +200,7 @@ class LocalShellCallItem(Struct, frozen=True, kw_only=True):
     action: ShellAction
 
 
-OutputItem = MessageItem | ReasoningItem | FunctionCallItem | CustomToolCallItem | LocalShellCallItem
+OutputItem = MessageItem | ReasoningItem | CompactionItem | FunctionCallItem | CustomToolCallItem | LocalShellCallItem
 
 
 class InputTokensDetails(Struct, frozen=True):
@@ -221,12 +242,16 @@ class ReasoningEcho(Struct, frozen=True):
     summary: str | None = None
 
 
+class ConversationRef(Struct, frozen=True):
+    id: str
+
+
 class Echo(Struct, frozen=True, kw_only=True):
     """What a response object repeats of its request, defaults filled in."""
 
     access_programs: None = None
     background: bool = False
-    conversation: None = None
+    conversation: ConversationRef | None = None
     frequency_penalty: float = 0.0
     image: None = None
     input_transformations: None = None
@@ -246,7 +271,7 @@ class Echo(Struct, frozen=True, kw_only=True):
     reasoning: ReasoningEcho = ReasoningEcho()
     safety_identifier: str | None = None
     service_tier: str = "default"
-    store: bool = False
+    store: bool = True
     temperature: float = 1.0
     text: Any = field(default_factory=lambda: {"format": {"type": "text"}})
     tool_choice: Any = "auto"
@@ -256,6 +281,19 @@ class Echo(Struct, frozen=True, kw_only=True):
     top_p: float = 1.0
     truncation: str = "disabled"
     user: str | None = None
+
+
+class Deleted(Struct, frozen=True, kw_only=True):
+    id: str
+    object: Literal["response"] = "response"
+    deleted: bool = True
+
+
+class InputTokens(Struct, frozen=True, kw_only=True):
+    """The answer of `POST /v1/responses/input_tokens`."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
 
 
 class Response(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,104 @@
+"""`POST /v1/responses/compact`: the conversation so far → its user messages and one sealed summary."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from augment_open_proxy.core.events import Finish
+from augment_open_proxy.core.listing import Item
+from augment_open_proxy.core.reply import Reply
+from augment_open_proxy.dialects.dialect import NOTHING, Delivery, Dialect, Parsed, Recalled
+from augment_open_proxy.dialects.openai_errors import render_error
+from augment_open_proxy.dialects.openai_responses import wire
+from augment_open_proxy.dialects.openai_responses.errors import ERRORS
+from augment_open_proxy.dialects.openai_responses.items import TRIGGER
+from augment_open_proxy.dialects.openai_responses.reply import Responses, usage
+from augment_open_proxy.dialects.openai_responses.request import parse, references
+from augment_open_proxy.dialects.openai_responses.shape import Shape
+from augment_open_proxy.dialects.openai_responses.stored import given_items, items
+from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
+from augment_open_proxy.dialects.reading import read
+
+_decoder = msgspec.json.Decoder(wire.CompactionRequest)
+_head = msgspec.json.Decoder(wire.ItemHead)
+_encode = msgspec.json.Encoder().encode
+_TRIGGER = Raw(_encode({"type": TRIGGER}))
+
+
+class _Compacted(Struct, frozen=True, kw_only=True):
+    """The answer."""
+
+    id: str
+    object: Literal["response.compaction"] = "response.compaction"
+    created_at: int
+    output: list[Raw | wire.OutputItem]
+    usage: wire.Usage
+
+
+class _UserMessages(Struct, frozen=True):
+    """What the renderer needs of the request."""
+
+    requests: tuple[bytes, ...]
+
+
+def parse_compaction(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
+    """The request of a response that is nothing but the compaction. Raises `ProxyError`."""
+    given = read(_decoder, body)
+    content = [{"role": "user", "content": given.input}] if isinstance(given.input, str) else given.input or []
+    asked = {
+        "model": given.model,
+        "input": [*content, _TRIGGER],
+        "instructions": given.instructions,
+        "prompt_cache_key": given.prompt_cache_key,
+        "store": False,
+    }
+    parsed = parse(_encode(asked), recalled)
+    requests = (*(turn.request for turn in recalled.turns), body)
+    return msgspec.structs.replace(parsed, delivery=Delivery(shape=_UserMessages(requests)))
+
+
+def render_compacted(replies: Sequence[Reply], delivery: Delivery) -> bytes:
+    """All user messages, then the summary."""
+    (reply,) = replies
+    if not isinstance(reply.end, Finish) or not isinstance(delivery.shape, _UserMessages):
+        raise ValueError("only a finished reply to a request for compaction is one")
+    users = [
+        Raw(item.json)
+        for number, request in enumerate(delivery.shape.requests)
+        for item in given_items(request, f"{reply.opening.id}{number:04x}")
+        if _is_user_message(item)
+    ]
+    made = Responses(reply.opening, Shape(compacts=True))
+    summary = [made.item(block, index) for index, block in enumerate(reply.blocks)]
+    return _encode(
+        _Compacted(
+            id=reply.opening.id,
+            created_at=reply.opening.created,
+            output=[*users, *summary],
+            usage=usage(reply.end.usage),
+        )
+    )
+
+
+def _is_user_message(item: Item) -> bool:
+    head = _head.decode(item.json)
+    return head.type == "message" and head.role == "user"
+
+
+OPENAI_COMPACTION = Dialect(
+    name="openai_compaction",
+    paths=("/v1/responses/compact", "/responses/compact"),
+    prefixes=(),
+    id_prefix="resp_",
+    request_id_header="x-request-id",
+    errors=ERRORS,
+    parse=parse_compaction,
+    stream=ResponsesStream,
+    render_reply=render_compacted,
+    render_error=render_error,
+    references=references,
+    keeps="response",
+    items=items,
+)

@@ -1,0 +1,89 @@
+"""What all queries share: reading, writing in groups, the clock, who we are."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Executable, Select, Table
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import StaticPool
+
+from augment_open_proxy.journal.store.engine import errors_as_unavailable
+from augment_open_proxy.journal.store.writer import Prepared, Step, Work, Writer
+
+T = TypeVar("T")
+
+LEASE = 10.0
+"""Seconds that an instance is taken to be alive after it last said so."""
+
+
+class Insert(Protocol):
+    """`insert` of a dialect: both that we know have `on_conflict_do_update`, in the same form."""
+
+    def __call__(self, table: Table) -> Any: ...
+
+
+class Access:
+    """A database that is open. Every method raises `StoreUnavailable` where it can't be used."""
+
+    def __init__(
+        self, engine: AsyncEngine, where: str, *, ttl: float, instance: str, clock: Callable[[], float]
+    ) -> None:
+        self.engine = engine
+        self.ttl = ttl
+        self.instance = instance
+        self.clock = clock
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self.insert: Insert = _insert_of(engine.dialect.name)
+        self._where = where
+        self._has_one_connection = isinstance(engine.pool, StaticPool)
+        self.writer = Writer(self._begin)
+
+    def prepare(self, statement: Executable) -> Prepared:
+        return Prepared(statement, self.engine.dialect)
+
+    async def read(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+        """All rows of `statement`."""
+
+        async def fetch(connection: AsyncConnection) -> Sequence[Row[Any]]:
+            rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+            return rows
+
+        if self._has_one_connection:
+            return await self.change(fetch)  # takes its turn among what is written
+        with errors_as_unavailable(self._where):
+            async with self.engine.connect() as connection:
+                return await fetch(connection)
+
+    async def write(self, *steps: Step) -> None:
+        """Execute `steps`, in one commit with what others write."""
+        with errors_as_unavailable(self._where):
+            await self.writer.write(*steps)
+
+    async def change(self, work: Work[T]) -> T:
+        """Do `work` in a transaction, which on SQLite nobody else writes in."""
+        with errors_as_unavailable(self._where):
+            return await self.writer.do(work)
+
+    async def close(self) -> None:
+        await self.writer.close()
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[AsyncConnection]:
+        async with self.engine.begin() as connection:
+            if self.is_sqlite:
+                # The driver would begin at the first write: too late for what was read before it.
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+
+def _insert_of(dialect: str) -> Insert:
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+        return insert_sqlite
+    from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+
+    return insert_postgresql

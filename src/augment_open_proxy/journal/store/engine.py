@@ -1,0 +1,119 @@
+"""From a URL to SQLAlchemy's engine, and from drivers' errors to one line."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
+
+from augment_open_proxy.journal.store.opening import MEMORY, SQLITE, StoreUnavailable, describe
+
+BUSY_TIMEOUT = 10.0
+"""Seconds to wait for another process that writes to the SQLite file."""
+CONNECT_TIMEOUT = 10.0
+COMMAND_TIMEOUT = 60.0
+READERS = 4
+
+_PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}",
+    "PRAGMA auto_vacuum = INCREMENTAL",  # heard only before the first page is written, so before WAL
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA journal_size_limit = {2**24}",
+)
+
+
+def create_engine(url: str) -> AsyncEngine:
+    """An engine that has not connected yet. Raises `StoreUnavailable`."""
+    if url in MEMORY:
+        engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
+    elif url.startswith(SQLITE):
+        path = Path(url.removeprefix(SQLITE))
+        _prepare(path)
+        engine = create_async_engine(
+            URL.create("sqlite+aiosqlite", database=str(path)),
+            pool_size=READERS + 1,
+            max_overflow=0,
+            pool_reset_on_return=None,  # SQLAlchemy ends what it began; this would be a second time
+        )
+    else:
+        return _postgresql(url)
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    return engine
+
+
+def _prepare(path: Path) -> None:
+    """The file and its folder, for their owner alone; SQLite gives the files beside it the same mode."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        with suppress(PermissionError):  # not ours to change
+            path.chmod(0o600)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise StoreUnavailable(f"the store {path} cannot be used: {reason}") from None
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _postgresql(url: str) -> AsyncEngine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() not in ("postgresql", "postgres"):
+            raise ArgumentError("")
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise StoreUnavailable(
+            f"the store's URL {describe(url)} is neither memory, sqlite:/// nor postgresql://"
+        ) from None
+    if find_spec("asyncpg") is None:
+        raise StoreUnavailable(
+            "the store needs asyncpg for PostgreSQL: install it with pip install 'augment-open-proxy[postgres]'"
+        )
+    query = dict(parsed.query)
+    if sslmode := query.pop("sslmode", None):  # as libpq spells it
+        query["ssl"] = sslmode
+    return create_async_engine(
+        parsed.set(drivername="postgresql+asyncpg", query=query),
+        pool_size=READERS + 1,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": COMMAND_TIMEOUT},
+    )
+
+
+@contextmanager
+def errors_as_unavailable(where: str) -> Iterator[None]:
+    """What SQLAlchemy, the drivers and the network raise becomes `StoreUnavailable`."""
+    try:
+        yield
+    except (TimeoutError, SQLAlchemyError, OSError) as error:
+        raise StoreUnavailable(f"the store {where} cannot be used: {_reason(error)}") from error
+
+
+def is_disconnect(error: BaseException) -> bool:
+    """Whether the connection is dead: the server went away."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    if isinstance(cause, TimeoutError) and not str(cause):
+        return "it does not answer"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    line = (str(cause) or type(cause).__name__).splitlines()[0]
+    return re.sub(r"^<class '[^']*'>: ", "", line)

@@ -1,0 +1,128 @@
+"""Lives: what is deleted as one, when its time is over or space is needed."""
+
+from collections.abc import Sequence
+from secrets import randbits
+
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from augment_open_proxy.journal.store.access import Access
+from augment_open_proxy.journal.store.schema import (
+    batches,
+    chunks,
+    conversations,
+    items,
+    lives,
+    requests,
+    turns,
+)
+from augment_open_proxy.journal.store.writer import Step
+
+OVERHEAD = 400
+"""About how many bytes a row takes beside its contents, with its indexes."""
+
+
+class Lives:
+    """Begins and prolongs lives. They are written before what they hold, which orders replicas on PostgreSQL.
+
+    Their numbers go up with the time: a write then touches few pages of the database's trees, which is most of its
+    cost. Should two replicas ever take the same, what they hold lives as long as the younger.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._last = randbits(16)  # the low bits tell replicas apart
+        new = access.insert(lives)
+        names = ["number", "expires", "bytes"]
+        life_of_root = select(turns.c.life).where(turns.c.id == bindparam("root")).scalar_subquery()
+        old = select(turns.c.bytes).where(turns.c.id == bindparam("turn")).scalar_subquery()
+        self._begin = access.prepare(new.values({name: bindparam(name) for name in names}).on_conflict_do_nothing())
+        chain = func.coalesce(life_of_root, bindparam("number", type_=lives.c.number.type))
+        self._begin_with_turn = access.prepare(
+            new.values(number=chain, expires=bindparam("expires"), bytes=bindparam("bytes")).on_conflict_do_update(
+                index_elements=["number"],
+                set_={
+                    "expires": new.excluded.expires,
+                    "bytes": lives.c.bytes + new.excluded.bytes - func.coalesce(old, literal_column("0")),
+                },
+            )
+        )
+        self._prolong_with_turn = access.prepare(
+            update(lives)
+            .where(lives.c.number == select(turns.c.life).where(turns.c.id == bindparam("turn")).scalar_subquery())
+            .values(expires=bindparam("until"), bytes=lives.c.bytes + bindparam("more") - old)
+        )
+        of_conversation = select(conversations.c.life).where(conversations.c.id == bindparam("which"))
+        self._prolong_conversation = access.prepare(
+            update(lives)
+            .where(lives.c.number == of_conversation.scalar_subquery())
+            .values(expires=bindparam("until"), bytes=lives.c.bytes + bindparam("more"))
+        )
+
+    def new_number(self) -> int:
+        ours = self._last & 0xFFFF
+        self._last = max(self._last + 0x10000, int(self._access.clock() * 10_000) << 16 | ours)
+        return self._last
+
+    def begin(self, number: int, size: int) -> Step:
+        return self._begin, [self._begin.row(number=number, expires=self._until, bytes=size)]
+
+    def begin_with_turn(self, number: int, root: str, turn: str, size: int) -> Step:
+        """Begin the life of a chain or prolong it, with a turn that is new or replaces the one with its id."""
+        statement = self._begin_with_turn
+        return statement, [statement.row(number=number, root=root, expires=self._until, bytes=size, turn=turn)]
+
+    def prolong_with_turn(self, turn: str, size: int) -> Step:
+        """Prolong the life of a chain with a turn that replaces the one with its id, where that is still there."""
+        statement = self._prolong_with_turn
+        return statement, [statement.row(turn=turn, until=self._until, more=size)]
+
+    def prolong_conversation(self, id_: str, more: int) -> Step:
+        statement = self._prolong_conversation
+        return statement, [statement.row(which=id_, until=self._until, more=more)]
+
+    @property
+    def _until(self) -> float:
+        return self._access.clock() + self._access.ttl
+
+
+def is_alive(table: Table, now: float) -> ColumnElement[bool]:
+    """Whether the life of a row goes on: what is over is not seen, whether or not it is deleted yet."""
+    return exists(select(lives.c.number).where(lives.c.number == table.c.life, lives.c.expires > now))
+
+
+def grown(life: int | ScalarSelect[int], more: int) -> Update:
+    """Counts what was added to a life, or with a negative number what was taken from it."""
+    return update(lives).where(lives.c.number == life).values(bytes=lives.c.bytes + more)
+
+
+async def delete_lives(connection: AsyncConnection, numbers: Sequence[int]) -> None:
+    """Delete these lives with all they hold."""
+    await connection.execute(delete(lives).where(lives.c.number.in_(numbers)))
+    for table, of, owners in (
+        (chunks, chunks.c.turn, turns),
+        (items, items.c.conversation, conversations),
+        (requests, requests.c.batch, batches),
+    ):
+        held = select(owners.c.id).where(owners.c.life.in_(numbers))
+        await connection.execute(delete(table).where(of.in_(held)))
+        await connection.execute(delete(owners).where(owners.c.life.in_(numbers)))
+
+
+def oldest(most: int) -> Select[tuple[int, float, int]]:
+    """The lives that end first. Those that another replica deletes are left to it."""
+    query = select(lives.c.number, lives.c.expires, lives.c.bytes).order_by(lives.c.expires, lives.c.number)
+    return query.limit(most).with_for_update(skip_locked=True)

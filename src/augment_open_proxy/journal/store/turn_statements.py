@@ -1,0 +1,66 @@
+"""The statements that write turns, compiled once."""
+
+from typing import Any
+
+from sqlalchemy import bindparam, delete, exists, func, select, update
+
+from augment_open_proxy.journal.store.access import Access
+from augment_open_proxy.journal.store.schema import chunks, turns
+from augment_open_proxy.journal.store.writer import Step
+
+_COLUMNS = [column.name for column in turns.c if column.name not in ("number", "life")]
+_REPLACED = [name for name in _COLUMNS if name not in ("id", "is_cancelled")]
+
+
+class TurnStatements:
+    """Each method gives a step to write. Texts are as in their columns."""
+
+    def __init__(self, access: Access) -> None:
+        self._instance = access.instance
+        root = turns.alias()
+        life = func.coalesce(
+            select(root.c.life).where(root.c.id == bindparam("root")).scalar_subquery(),
+            bindparam("life", type_=turns.c.life.type),
+        )
+        new = access.insert(turns).values({name: bindparam(name) for name in _COLUMNS} | {"life": life})
+        excluded = {name: new.excluded[name] for name in _REPLACED}
+        self._replace = access.prepare(new.on_conflict_do_update(index_elements=["id"], set_=excluded))
+        is_meant = turns.c.id == bindparam("which")
+        self._update = access.prepare(
+            update(turns).where(is_meant).values({name: bindparam(f"new_{name}") for name in _REPLACED})
+        )
+        self._set_metadata = access.prepare(
+            update(turns)
+            .where(is_meant, turns.c.owner == bindparam("whose"), turns.c.kind == bindparam("what"))
+            .values(metadata=bindparam("new_metadata"))
+        )
+        self._drop_chunks = access.prepare(delete(chunks).where(chunks.c.turn == bindparam("which")))
+        is_ours = exists().where(is_meant, turns.c.lease.is_not(None), turns.c.instance == bindparam("whose"))
+        values = [bindparam(column.name, type_=column.type) for column in chunks.c]
+        self._add_chunk = access.prepare(
+            access.insert(chunks)
+            .from_select([column.name for column in chunks.c], select(*values).where(is_ours))
+            .on_conflict_do_nothing()
+        )
+
+    def replace(self, row: dict[str, Any], life: int) -> Step:
+        """A turn has the life of its root; `life` is for one that is new."""
+        return self._replace, [self._replace.row(**row, life=life)]
+
+    def update(self, row: dict[str, Any]) -> Step:
+        new = {f"new_{name}": row[name] for name in _REPLACED}
+        return self._update, [self._update.row(which=row["id"], **new)]
+
+    def set_metadata(self, turn: str, owner: str, kind: str, metadata: str) -> Step:
+        row = self._set_metadata.row(which=turn, whose=owner, what=kind, new_metadata=metadata)
+        return self._set_metadata, [row]
+
+    def drop_chunks(self, turn: str) -> Step:
+        return self._drop_chunks, [self._drop_chunks.row(which=turn)]
+
+    def add_chunk(self, turn: str, number: int, count: int, events: bytes) -> Step:
+        """Nothing happens where the turn is over, deleted or another's."""
+        row = self._add_chunk.row(
+            turn=turn, number=number, count=count, events=events, which=turn, whose=self._instance
+        )
+        return self._add_chunk, [row]

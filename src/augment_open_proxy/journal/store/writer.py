@@ -1,0 +1,139 @@
+"""Commits in groups: while one transaction runs, what is to be written gathers, and goes into the next together.
+
+A write is durable when it returns. One that fails fails alone; a waiter that is cancelled takes nothing from others.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from operator import itemgetter
+from typing import Any, TypeVar
+
+from sqlalchemy import Executable
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from augment_open_proxy.journal.store.engine import is_disconnect
+from augment_open_proxy.journal.store.opening import StoreUnavailable
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Work = Callable[[AsyncConnection], Awaitable[T]]
+"""What is done in a transaction. It may be done again, when the transaction was rolled back."""
+
+LARGEST_GROUP = 256
+
+
+class Prepared:
+    """A statement compiled once: executing it costs what the driver takes, and nothing for SQLAlchemy's compiler."""
+
+    def __init__(self, statement: Executable, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        self.sql = str(compiled)
+        names: list[str] = compiled.positiontup
+        self._pick = itemgetter(*names)
+        self._is_single = len(names) == 1
+
+    def row(self, **values: Any) -> Row:
+        """The parameters in their order."""
+        picked = self._pick(values)
+        return (picked,) if self._is_single else picked
+
+
+Step = tuple[Prepared, Sequence[Row]]
+"""A statement, executed once with each row. Writes with the same statements in the same order are executed as one."""
+
+
+class _Job:
+    """Steps or work; `done` is what its waiter waits for."""
+
+    __slots__ = ("done", "steps", "work")
+
+    def __init__(self, steps: Sequence[Step], work: Work[Any] | None = None) -> None:
+        self.steps = steps
+        self.work = work
+        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class Writer:
+    """The one task that writes. `begin` opens a transaction and commits it, or rolls it back where its body raises."""
+
+    def __init__(self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]]) -> None:
+        self._begin = begin
+        self._waiting: list[_Job] = []
+        self._wake = asyncio.Event()
+        self._is_closing = False
+        self._task = asyncio.create_task(self._run())
+        self.commits = 0
+        """How many transactions were committed."""
+
+    async def write(self, *steps: Step) -> None:
+        """Execute `steps` in their order."""
+        await self._submit(_Job(steps))
+
+    async def do(self, work: Work[T]) -> T:
+        """Do `work` in a transaction; what it returns, once that is committed."""
+        result: T = await self._submit(_Job((), work))
+        return result
+
+    async def close(self) -> None:
+        """Write what waits; refuse what comes."""
+        self._is_closing = True
+        self._wake.set()
+        await self._task
+
+    async def _submit(self, job: _Job) -> Any:
+        if self._is_closing:
+            raise StoreUnavailable("the store is closed")
+        self._waiting.append(job)
+        self._wake.set()
+        return await job.done
+
+    async def _run(self) -> None:
+        while self._waiting or not self._is_closing:
+            group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+            if group := [job for job in group if not job.done.done()]:
+                await self._settle(group)
+            elif not self._waiting:
+                self._wake.clear()
+                if not self._is_closing:
+                    await self._wake.wait()
+
+    async def _settle(self, group: list[_Job], *, is_repeated: bool = False) -> None:
+        has_begun = False
+        try:
+            async with self._begin() as connection:
+                has_begun = True
+                results = await _execute(connection, group)
+        except Exception as error:
+            if has_begun and is_disconnect(error) and not is_repeated:
+                await self._settle(group, is_repeated=True)
+            elif has_begun and len(group) > 1:
+                for job in group:
+                    await self._settle([job])
+            else:
+                _fail(group, error)
+            return
+        self.commits += 1
+        for job, result in zip(group, results, strict=True):
+            if not job.done.done():
+                job.done.set_result(result)
+
+
+def _fail(group: list[_Job], error: Exception) -> None:
+    for job in group:
+        if not job.done.done():
+            job.done.set_exception(error)
+
+
+async def _execute(connection: AsyncConnection, group: list[_Job]) -> list[Any]:
+    merged: dict[tuple[Prepared, ...], list[list[Row]]] = {}
+    for job in group:
+        gathered = merged.setdefault(tuple(prepared for prepared, _ in job.steps), [[] for _ in job.steps])
+        for rows, (_, more) in zip(gathered, job.steps, strict=True):
+            rows += more
+    for plan, gathered in merged.items():
+        for prepared, rows in zip(plan, gathered, strict=True):
+            if rows:
+                await connection.exec_driver_sql(prepared.sql, rows)
+    return [await job.work(connection) if job.work else None for job in group]

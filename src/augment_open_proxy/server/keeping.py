@@ -1,0 +1,80 @@
+"""Storing turns as they go out: a reply that is to be stored is saved before its last event is given on."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.events import BlockStart, Event, Failure, Finish
+from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
+from augment_open_proxy.journal.store.records import Item, Turn
+from augment_open_proxy.server.choices import Batch
+
+if TYPE_CHECKING:
+    from augment_open_proxy.journal.store.database import Database
+
+_log = logging.getLogger(__name__)
+ItemsOf = Callable[[Turn], Sequence[Item]]
+"""What a turn that ended well adds to its conversation."""
+
+
+async def opened(stores: Stores) -> "Database":
+    """The store. Raises `ProxyError` where it can't be had."""
+    try:
+        return await stores.open()
+    except StoreUnavailable as error:
+        raise ProxyError(Problem(ErrorKind.STORE, f"What is stored cannot be reached: {error}")) from error
+
+
+async def kept(
+    batches: AsyncGenerator[Batch], turn: Turn, choices: int, stores: Stores, items_of: ItemsOf
+) -> AsyncGenerator[Batch]:
+    """The same batches; the last one comes when `turn` is stored with all of them.
+
+    A reply that fails after its first content is stored as failed; before, there is nothing to store. Where the store
+    fails, the reply still goes out, and its end says that it is not stored.
+    """
+    begin_opening(stores)
+    replies: list[list[Event]] = [[] for _ in range(choices)]
+    left = choices
+    async with aclosing(batches):
+        async for choice, events in batches:
+            replies[choice] += events
+            last = events[-1]
+            left -= isinstance(last, Finish)
+            failed = isinstance(last, Failure) and any(isinstance(event, BlockStart) for event in replies[choice])
+            if (failed or not left) and not await save(stores, with_replies(turn, replies), items_of):
+                events = _marked(events)
+            yield choice, events
+
+
+def begin_opening(stores: Stores) -> None:
+    """Open the store while the backend thinks: the first time takes a moment."""
+    if not stores.is_open:
+        opening = asyncio.ensure_future(stores.open())
+        opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever saves will see it
+
+
+def with_replies(turn: Turn, replies: Sequence[Sequence[Event]], *, is_running: bool = False) -> Turn:
+    """`turn` with what has been given out."""
+    return msgspec.structs.replace(turn, replies=tuple(map(tuple, replies)), is_running=is_running)
+
+
+async def save(stores: Stores, turn: Turn, items_of: ItemsOf) -> bool:
+    """Whether `turn` is stored; the log says why it is not."""
+    try:
+        store = await stores.open()
+        await store.turns.save(turn, items_of(turn) if turn.conversation and turn.is_whole else ())
+    except Exception:
+        _log.exception("%s could not be stored", turn.id)
+        return False
+    return True
+
+
+def _marked(events: list[Event]) -> list[Event]:
+    last = events[-1]
+    return [*events[:-1], msgspec.structs.replace(last, is_unstored=True)] if isinstance(last, Finish) else events

@@ -1,0 +1,135 @@
+"""From events to the client: the head that waits for the first content, heartbeats, and who leaves before the end."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
+from augment_open_proxy.dialects.dialect import Renderer
+from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Recorder
+from augment_open_proxy.server.asgi import Headers, Receive, Send
+from augment_open_proxy.server.choices import Batch
+
+HEARTBEAT = 5.0
+"""Seconds of silence after which the client of a stream is told that it is waited for."""
+
+_log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Carries one reply to its client.
+
+    The head of the answer waits for the first content, so that an early failure has its true status. A stream's head
+    is sent after a few seconds of silence, and heartbeats follow; a whole reply is never begun early.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        renderer: Renderer,
+        headers: Headers,
+        recorder: Recorder,
+        *,
+        streams: bool,
+        choices: int = 1,
+        at_once: bool = False,
+    ) -> None:
+        """`at_once`: the reply is stored, so its head need not wait to learn whether there is one."""
+        self._send = send
+        self._renderer = renderer
+        self._headers = headers
+        self._recorder = recorder
+        self._streams = streams
+        self._at_once = at_once
+        self._held: list[Batch] = []
+        self._left = choices
+        self._sending = False
+        self._last_sent = 0.0
+        self.status: int | None = None
+        """The status that was sent."""
+
+    async def run(self, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
+        """Send the reply, until its end or until the client leaves. Raises `ProxyError` for an early failure."""
+        self._last_sent = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(None) as scope:  # ended at once when the client leaves
+                watcher = asyncio.create_task(self._watch(receive, scope))
+                try:
+                    await self._pump(batches)
+                finally:
+                    watcher.cancel()
+        except TimeoutError:
+            self._recorder.feed([Cancelled()])
+            if self.status is None:
+                self.status = CLIENT_CLOSED_REQUEST
+
+    async def _pump(self, batches: AsyncGenerator[Batch]) -> None:
+        async with aclosing(batches):
+            try:
+                async for choice, events in batches:
+                    await self._deliver(events, choice)
+                    if isinstance(events[-1], Failure):
+                        return  # one that fails fails all
+            except (ProxyError, OSError):
+                raise
+            except Exception:
+                _log.exception("a reply failed")
+                problem = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
+                await self._deliver([Failure(problem)], 0)
+
+    async def _deliver(self, events: list[Event], choice: int) -> None:
+        last = events[-1]
+        self._recorder.feed(events, choice)
+        if self.status is None and not self._at_once:
+            if isinstance(last, Failure):
+                raise ProxyError(last.problem)
+            if isinstance(last, Opening):
+                self._held.append((choice, events))
+                return
+        data = self._rendered_held() + self._renderer.feed(events, choice)
+        self._left -= isinstance(last, Finish | Cancelled)
+        await self._write(data, last=self._left == 0 or isinstance(last, Failure))
+
+    def _rendered_held(self) -> bytes:
+        """The openings that waited for the first content."""
+        held, self._held = self._held, []
+        return b"".join(self._renderer.feed(events, choice) for choice, events in held)
+
+    async def _write(self, data: bytes, *, last: bool = False) -> None:
+        if not data and not last:
+            return
+        self._sending = True
+        if self.status is None:
+            await self._send_head(len(data) if last else None)
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        self._sending = False
+        self._last_sent = asyncio.get_running_loop().time()
+
+    async def _send_head(self, length: int | None) -> None:
+        headers = [(b"content-type", self._renderer.media_type.encode()), *self._headers]
+        if length is not None:
+            headers.append((b"content-length", str(length).encode()))
+        if self._streams:
+            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        self.status = 200
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _watch(self, receive: Receive, scope: asyncio.Timeout) -> None:
+        """Wait for the client to leave, and send heartbeats meanwhile."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout_at(self._last_sent + HEARTBEAT if self._streams else None):
+                    message = await receive()
+            except TimeoutError:
+                if loop.time() - self._last_sent >= HEARTBEAT and not self._sending:
+                    await self._heartbeat()
+                continue
+            if message["type"] == "http.disconnect":
+                scope.reschedule(loop.time())
+                return
+
+    async def _heartbeat(self) -> None:
+        await self._write(self._rendered_held() + self._renderer.heartbeat())

@@ -1,0 +1,201 @@
+"""Background runs: replies that are produced without anyone waiting, stored as they grow, and followed from anywhere.
+
+A run belongs to the process that began it. Others see it through the store: they read on in it, and ask for its end.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
+
+from augment_open_proxy.core.errors import ErrorKind, Problem
+from augment_open_proxy.core.events import BlockStart, BlockStop, Cancelled, Event, Failure, Finish
+from augment_open_proxy.journal.store.opening import Stores
+from augment_open_proxy.journal.store.records import Turn
+from augment_open_proxy.server.choices import Batch
+from augment_open_proxy.server.keeping import ItemsOf, opened, save, with_replies
+
+FLUSH = 0.25
+"""Seconds that events may wait until they are stored, and between two looks at another process' run."""
+RENEWAL = 2.0
+"""Seconds between two signs of life of the runs here."""
+CANCEL_WAIT = 10.0
+"""Seconds that a client waits for the end of a run elsewhere."""
+_PROBLEM = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
+_STOPPED = Problem(ErrorKind.INTERNAL, "The proxy was stopped before the response ended.")
+
+See = Callable[[list[Event]], None]
+"""Is told all events of a run, in their order."""
+_log = logging.getLogger(__name__)
+
+
+class Run:
+    """One reply that is being produced. `events` are those so far; the last one is stored before it is seen."""
+
+    def __init__(self, turn: Turn, stores: Stores, items_of: ItemsOf, see: See) -> None:
+        self.events: list[Event] = []
+        self._turn = turn
+        self._stores = stores
+        self._items_of = items_of
+        self._see = see
+        self._changed = asyncio.Event()
+        self._stored = 0
+        self._chunks = 0
+        self._end: Event = Cancelled()
+
+    async def drain(self, batches: AsyncGenerator[Batch]) -> None:
+        """Produce the reply to its end, whatever that is."""
+        flushing = asyncio.create_task(self._flush())
+        try:
+            async with aclosing(batches):
+                async for _, events in batches:
+                    if isinstance(events[-1], Finish | Failure):
+                        await self._finish(events, flushing)
+                        return
+                    self._publish(events)
+            raise RuntimeError("a reply must end with a terminal event")
+        except asyncio.CancelledError:
+            await self._finish([*_closing(self.events), self._end], flushing)
+        except Exception:
+            _log.exception("a background response failed")
+            await self._finish([*_closing(self.events), Failure(_PROBLEM)], flushing)
+
+    def end_with(self, end: Event) -> None:
+        """What the reply ends with when its task is cancelled."""
+        self._end = end
+
+    async def follow(self) -> AsyncGenerator[Batch]:
+        """All events, those to come too."""
+        had = 0
+        while True:
+            changed = self._changed
+            if had < len(self.events):
+                events, had = self.events[had:], len(self.events)
+                yield 0, events
+                if isinstance(events[-1], Finish | Failure | Cancelled):
+                    return
+            else:
+                await changed.wait()
+
+    def _publish(self, events: list[Event]) -> None:
+        self.events += events
+        self._see(events)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _finish(self, events: list[Event], flushing: "asyncio.Task[None]") -> None:
+        flushing.cancel()
+        with suppress(asyncio.CancelledError):
+            await flushing
+        whole = [*self.events, *events]
+        await save(self._stores, with_replies(self._turn, [whole]), self._items_of)
+        self._publish(events)
+
+    async def _flush(self) -> None:
+        """Store what has come, so that other processes can follow, and a crash loses little."""
+        while True:
+            await asyncio.sleep(FLUSH)
+            if self._stored < len(self.events):
+                events = self.events[self._stored :]
+                try:
+                    store = await self._stores.open()
+                    await store.turns.append(self._turn.id, self._chunks, events)
+                except Exception:
+                    _log.exception("events of %s could not be stored yet", self._turn.id)
+                else:
+                    self._stored += len(events)
+                    self._chunks += 1
+
+
+def _closing(events: Sequence[Event]) -> list[Event]:
+    """What closes the open block, where there is one."""
+    if not events or isinstance(events[-1], BlockStop):
+        return []
+    last = next((event for event in reversed(events) if isinstance(event, BlockStart | BlockStop)), None)
+    return [BlockStop(last.index, is_cut=True)] if isinstance(last, BlockStart) else []
+
+
+class Runs:
+    """The runs of this process, and the way to those of others."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._runs: dict[str, tuple[Run, asyncio.Task[None]]] = {}
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def start(self, turn: Turn, batches: AsyncGenerator[Batch], items_of: ItemsOf, see: See) -> Run:
+        """Begin to produce `turn`. It is stored as running when this returns. Raises `ProxyError`."""
+        store = await opened(self._stores)
+        await store.turns.save(with_replies(turn, [()], is_running=True))
+        run = Run(turn, self._stores, items_of, see)
+        task = asyncio.create_task(run.drain(batches))
+        self._runs[turn.id] = run, task
+        task.add_done_callback(lambda _: self._runs.pop(turn.id, None))
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew())
+        return run
+
+    async def follow(self, turn: Turn) -> AsyncGenerator[Batch]:
+        """All events of a turn, those to come too, wherever it runs."""
+        if turn.id in self._runs:
+            run, _ = self._runs[turn.id]
+            async with aclosing(run.follow()) as batches:
+                async for batch in batches:
+                    yield batch
+            return
+        if not turn.is_running:
+            yield 0, list(turn.replies[0])
+            return
+        had, is_over = 0, False
+        while not is_over:
+            store = await opened(self._stores)
+            events, is_over = await store.turns.events_after(turn.id, turn.owner, had)
+            had += len(events)
+            if events:
+                yield 0, events
+            elif not is_over:
+                await asyncio.sleep(FLUSH)
+
+    async def cancel(self, turn: Turn) -> Turn:
+        """End a running turn. It is over when this returns, unless its process does not answer."""
+        here = self._runs.get(turn.id)
+        if here is not None:
+            here[1].cancel()
+            await asyncio.wait([here[1]])
+        else:
+            await (await opened(self._stores)).turns.ask_cancel(turn.id, turn.owner)
+        end = asyncio.get_running_loop().time() + CANCEL_WAIT
+        while turn.is_running and asyncio.get_running_loop().time() < end:
+            store = await opened(self._stores)
+            turn = await store.turns.load(turn.id, turn.owner, turn.kind) or turn
+            if turn.is_running:
+                await asyncio.sleep(FLUSH)
+        return turn
+
+    async def close(self, grace: float) -> None:
+        """Let the runs end, for `grace` seconds; those that do not are stored as failed."""
+        tasks = [task for _, task in self._runs.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+        for run, task in list(self._runs.values()):
+            run.end_with(Failure(_STOPPED))
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._renewing is not None:
+            self._renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._renewing
+
+    async def _renew(self) -> None:
+        """Say that the runs here are alive, and end those whose end was asked for elsewhere."""
+        while self._runs:
+            await asyncio.sleep(RENEWAL)
+            try:
+                asked = await (await self._stores.open()).turns.renew()
+            except Exception:
+                _log.exception("the store could not be told that background responses are running")
+                continue
+            for id_ in asked:
+                if id_ in self._runs:
+                    self._runs[id_][1].cancel()
