@@ -9,7 +9,7 @@ CLIENTS := claude_code codex anthropic_js openai_js
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-clients run demo test test-clients test-watch check lint format typecheck coverage golden bench build lock clean
+.PHONY: help setup setup-clients run demo test test-clients test-watch check lint format typecheck coverage golden bench bench-store build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ golden: setup ## Write the golden files anew; read the difference before you com
 
 bench: setup ## Measure the proxy against nginx (Debian: apt-get install nginx-light)
 	$(BIN)/python -m benchmarks
+
+bench-store: setup ## Measure what storing a reply costs
+	$(BIN)/python -m benchmarks.stored
 
 build: .venv/.dev ## Build wheel and sdist into dist/
 	$(BIN)/python -m hatchling build --clean

@@ -7,6 +7,7 @@ import itertools
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from benchmarks.model import Exchange, Scenario, Seen, marker
 
@@ -22,6 +23,18 @@ _PIECES = (
     "on time. ",
 )
 _END = '{"text":"","nodes":[{"id":1,"type":10,"token_usage":{"input_tokens":42,"output_tokens":7}}],"stop_reason":1}'
+
+
+def stored() -> Scenario:
+    """As `unary`, each chat with `store: true`."""
+    plain = _unary()
+    body = _chat_body("stored", store=True)
+    return replace(
+        plain,
+        name="stored",
+        about="the same, each of them stored",
+        exchanges={"chat": replace(plain.exchanges["chat"], body=body)},
+    )
 
 
 def _unary() -> Scenario:

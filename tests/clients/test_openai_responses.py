@@ -182,8 +182,6 @@ def test_what_fails_after_content_ends_with_failed(client: OpenAI, scenario: str
     "fields",
     [
         {"previous_response_id": "resp_1"},
-        {"conversation": "conv_1"},
-        {"background": True},
         {"tools": [{"type": "web_search"}]},
         {"tools": [WEATHER, {"type": "web_search"}], "tool_choice": {"type": "web_search"}},
     ],

@@ -1,0 +1,165 @@
+"""Two proxies on one store: what one keeps, the other serves, follows and ends. And a proxy that is killed."""
+
+import asyncio
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from augment_open_proxy.journal.store.opening import Stores
+from augment_open_proxy.journal.store.records import Page, Turn
+from augment_open_proxy.server.caller import owner_of
+from tests.server.test_process import running, url_in
+from tests.server.test_stored_responses import RESPONSES, ask, call, events, eventually, over
+from tests.servers import Proxy, running_proxy
+
+Pair = tuple[Proxy, Proxy]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    with running_proxy(store=url, secret="shared") as first, running_proxy(store=url, secret="shared") as second:
+        yield first, second
+
+
+def test_what_one_stores_the_other_shows_and_goes_on_from(pair: Pair) -> None:
+    first, second = pair
+    given = ask(first, "One.")
+    assert call(second, "GET", f"/{given['id']}") == given
+    ask(second, "Two.", previous_response_id=given["id"])
+    assert "One." in second.simulator.requests[-1].body.decode()
+    call(second, "DELETE", f"/{given['id']}")
+    call(first, "GET", f"/{given['id']}", status=404)
+
+
+def test_what_runs_at_one_is_followed_at_the_other(pair: Pair) -> None:
+    first, second = pair
+    begun = ask(first, "Hi.", background=True, model="claude-sim-slow", reasoning={"summary": "auto"})
+    followed = events(second, begun["id"])
+    assert [event["sequence_number"] for event in followed] == list(range(len(followed)))
+    assert followed[-1]["type"] == "response.completed"
+    assert followed == events(first, begun["id"])
+    assert events(second, begun["id"], "&starting_after=5") == followed[6:]
+    assert over(second, begun["id"]) == over(first, begun["id"])
+
+
+def test_what_runs_at_one_is_ended_by_the_other(pair: Pair) -> None:
+    first, second = pair
+    begun = ask(first, "Hi.", background=True, model="claude-sim-stall")
+    first.wait_for(lambda: first.simulator.open_calls == 1)
+    assert call(second, "POST", f"/{begun['id']}/cancel")["status"] == "cancelled"
+    first.wait_for(lambda: first.simulator.open_calls == 0)
+    assert call(first, "GET", f"/{begun['id']}")["status"] == "cancelled"
+
+
+def test_a_summary_made_by_one_is_read_by_the_other(pair: Pair) -> None:
+    first, second = pair
+    lines = [{"text": "A tree was planted."}, {"text": "", "stop_reason": 1}]
+    first.simulator.script(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    compacted = ask(first, "Plant a tree.", path="/compact")
+    ask(second, [*compacted["output"], {"role": "user", "content": "Where?"}])
+    assert "A tree was planted." in second.simulator.requests[-1].body.decode()
+
+
+# ---------------------------------------------------------------------- killed
+
+CLIENTS = 8
+ROUNDS = 3
+
+
+class Load:
+    """Clients that ask without pause; `given` are the responses that they have in full, by id."""
+
+    def __init__(self, url: str) -> None:
+        self.given: dict[str, Any] = {}
+        self.begun: set[str] = set()
+        self._url = url
+        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, number: int) -> None:
+        """Ask until the proxy is gone."""
+        headers = {"authorization": "Bearer k"}
+        with httpx.Client(timeout=20, headers=headers) as client:
+            count = 0
+            while True:
+                count += 1
+                background = count % 5 == 0
+                body = {"model": "claude-sim-thinking", "input": f"{number}.{count}", "background": background}
+                try:
+                    answer = client.post(self._url + RESPONSES, json=body)
+                    response = answer.json()
+                except (httpx.HTTPError, json.JSONDecodeError):
+                    return
+                if background:
+                    self.begun.add(response["id"])
+                else:
+                    self.given[response["id"]] = response
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def test_a_proxy_that_is_killed_loses_nothing_that_was_given(tmp_path: Path) -> None:
+    seconds = random.Random(7)  # noqa: S311
+    given: dict[str, Any] = {}
+    begun: set[str] = set()
+    with running_proxy() as backend:
+        settings = {
+            "AUGMENT_API_URL": backend.simulator.url,
+            "AUGMENT_API_TOKEN": backend.simulator.token,
+            "AOP_LOGGING": "none",
+        }
+        for _ in range(ROUNDS):
+            with running(tmp_path, "--port", "0", **settings) as (process, banner):
+                load = Load(url_in(banner))
+                time.sleep(seconds.uniform(1.5, 2.5))
+                process.kill()
+                load.join()
+            given |= load.given
+            begun |= load.begun
+        assert len(given) > CLIENTS * ROUNDS
+        assert begun
+        with running(tmp_path, "--port", "0", **settings) as (_, banner):
+            url = url_in(banner)
+            with httpx.Client(base_url=url + RESPONSES, headers={"authorization": "Bearer k"}, timeout=20) as client:
+                for id_, response in given.items():
+                    assert client.get(f"/{id_}").json() == response
+
+                def ended() -> bool:
+                    states = {client.get(f"/{id_}").json()["status"] for id_ in begun}
+                    return bool(states) and states <= {"completed", "failed"}
+
+                eventually(ended, seconds=20)
+    for turn in asyncio.run(all_turns(tmp_path / "state" / "store.db")):
+        assert turn.is_whole or turn.failure, f"{turn.id} is half there"
+
+
+async def all_turns(path: Path) -> list[Turn]:
+    """All stored responses of the load's key."""
+    stores = Stores(f"sqlite:///{path}", ttl=1e6, size_limit=2**40, instance="test")
+    try:
+        store = await stores.open()
+        owner = owner_of({"headers": [(b"authorization", b"Bearer k")]})
+        found: list[Turn] = []
+        after: str | None = None
+        while True:
+            page, has_more = await store.turns.page("response", owner, Page(limit=100, order="asc", after=after))
+            found += page
+            if not has_more:
+                return found
+            after = page[-1].id
+    finally:
+        await stores.close()
