@@ -18,7 +18,7 @@ from augment_open_proxy.dialects.openai_responses.compaction import OPENAI_COMPA
 from augment_open_proxy.dialects.registry import DIALECTS, nearest
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record
-from augment_open_proxy.journal.store.opening import Stores
+from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
 from augment_open_proxy.policies.chain import policies
 from augment_open_proxy.server import models
 from augment_open_proxy.server.answers import answer, error_response
@@ -27,6 +27,7 @@ from augment_open_proxy.server.counting import TokenCounting
 from augment_open_proxy.server.exchange import Exchange
 from augment_open_proxy.server.fetch import Fetcher
 from augment_open_proxy.server.guard import Guard
+from augment_open_proxy.server.keeping import store_problem
 from augment_open_proxy.server.recall import Recall
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.server.responses import StoredResponses
@@ -99,6 +100,8 @@ class App:
             await self._handler(scope)(scope, receive, send, record)
         except ProxyError as error:
             await _refuse(scope, send, record, error.problem)
+        except StoreUnavailable as error:
+            await _refuse(scope, send, record, store_problem(error))
         except ClientLeft:
             raise
         except Exception:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from augment_open_proxy.journal.store.database import Database
 
 _log = logging.getLogger(__name__)
+SAVE_SECONDS = 10.0
+"""The most that the end of a reply waits for the store."""
 ItemsOf = Callable[[Turn], Sequence[Item]]
 """What a turn that ended well adds to its conversation."""
 
@@ -27,7 +29,12 @@ async def opened(stores: Stores) -> "Database":
     try:
         return await stores.open()
     except StoreUnavailable as error:
-        raise ProxyError(Problem(ErrorKind.STORE, f"What is stored cannot be reached: {error}")) from error
+        raise ProxyError(store_problem(error)) from error
+
+
+def store_problem(error: StoreUnavailable) -> Problem:
+    """How a client is told that the store can't be had."""
+    return Problem(ErrorKind.STORE, f"What is stored cannot be reached: {error}")
 
 
 async def kept(
@@ -67,8 +74,9 @@ def with_replies(turn: Turn, replies: Sequence[Sequence[Event]], *, is_running: 
 async def save(stores: Stores, turn: Turn, items_of: ItemsOf) -> bool:
     """Whether `turn` is stored; the log says why it is not."""
     try:
-        store = await stores.open()
-        await store.turns.save(turn, items_of(turn) if turn.conversation and turn.is_whole else ())
+        async with asyncio.timeout(SAVE_SECONDS):
+            store = await stores.open()
+            await store.turns.save(turn, items_of(turn) if turn.conversation and turn.is_whole else ())
     except Exception:
         _log.exception("%s could not be stored", turn.id)
         return False

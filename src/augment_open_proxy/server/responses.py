@@ -7,7 +7,7 @@ from augment_open_proxy.core.events import Opening
 from augment_open_proxy.dialects.dialect import Streamed
 from augment_open_proxy.dialects.openai_lists import cut, read_page, render_list
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
-from augment_open_proxy.dialects.openai_responses.request import parse
+from augment_open_proxy.dialects.openai_responses.request import ENCRYPTED, parse
 from augment_open_proxy.dialects.openai_responses.stored import given_items, made_items, render_deleted, render_turn
 from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
 from augment_open_proxy.journal.record import Record, Recorder
@@ -37,14 +37,18 @@ class StoredResponses:
 
     async def show(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         turn = await self._load(scope)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        pairs = parse_qsl(scope["query_string"].decode("latin-1"))
+        query = dict(pairs)
         if query.get("stream") != "true":
-            await answer(send, record, _rendered(turn))
+            gives_seals = any(name in ("include", "include[]") and value == ENCRYPTED for name, value in pairs)
+            await answer(send, record, _rendered(turn, gives_seals=gives_seals))
             return
         record.stream = True
         renderer = Streamed(ResponsesStream(parse(turn.request).delivery, skip=_starting_after(query) + 1))
         headers = [(b"x-request-id", (record.request_id or "").encode())]
-        relay = Relay(send, renderer, headers, Recorder(record, keep_body=False, counts=False), streams=True, at_once=True)
+        relay = Relay(
+            send, renderer, headers, Recorder(record, keep_body=False, counts=False), streams=True, at_once=True
+        )
         try:
             await relay.run(receive, self._runs.follow(turn))
         finally:
@@ -91,9 +95,9 @@ def _items(turn: Turn) -> list[Item]:
     return [*given_items(turn.request, turn.id), *(made_items(turn.request, turn.folded()[0]) if turn.is_whole else ())]
 
 
-def _rendered(turn: Turn) -> bytes:
+def _rendered(turn: Turn, *, gives_seals: bool = False) -> bytes:
     opening = Opening(turn.id, turn.created, turn.model, 0)
-    return render_turn(turn.request, opening, turn.replies[0], is_running=turn.is_running)
+    return render_turn(turn.request, opening, turn.replies[0], is_running=turn.is_running, gives_seals=gives_seals)
 
 
 def _starting_after(query: dict[str, str]) -> int:

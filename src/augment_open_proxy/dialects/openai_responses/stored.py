@@ -41,9 +41,16 @@ def render_deleted(response_id: str) -> bytes:
     return _encode(wire.Deleted(id=response_id))
 
 
-def render_turn(body: bytes, opening: Opening, events: Sequence[Event], *, is_running: bool) -> bytes:
-    """The response object of a stored turn: of the request's body, and its events so far."""
+def render_turn(
+    body: bytes, opening: Opening, events: Sequence[Event], *, is_running: bool, gives_seals: bool = False
+) -> bytes:
+    """The response object of a stored turn: of the request's body, and its events so far.
+
+    `gives_seals`: those of reasoning are asked for now, if they were not in the request.
+    """
     delivery = parse(body).delivery
+    if gives_seals:
+        delivery = Delivery(shape=msgspec.structs.replace(shape_of(delivery), gives_seals=True))
     if is_running:
         return Responses(opening, shape_of(delivery)).begun("in_progress")
     return render([fold(events)], delivery)
