@@ -98,6 +98,6 @@ async def _serve(
                 started.append(Proxy(url, simulator, lines, loop))
                 ready.set()
 
-            server = Server(app, on_ready)
+            server = Server(app, settings.shutdown_grace, on_ready)
             stop.append(lambda: loop.call_soon_threadsafe(setattr, server, "should_exit", True))
             await server.serve(sockets)

@@ -163,6 +163,16 @@ def _hosts(text: str) -> tuple[str, ...]:
     return tuple(_host(name).lower() for name in _words(text))
 
 
+def _fallbacks(text: str) -> tuple[tuple[str, str], ...]:
+    found: list[tuple[str, str]] = []
+    for pair in _words(text):
+        model, _, fallback = pair.partition("=")
+        if not model or not fallback:
+            raise ValueError("pairs of models, such as claude-sonnet-4-6=claude-sonnet-4-5, separated by commas")
+        found.append((model, fallback))
+    return tuple(found)
+
+
 def _path(text: str) -> Path:
     try:
         path = Path(text).expanduser()
@@ -275,6 +285,39 @@ class Settings:
     )
     body_timeout: float | None = _setting(
         "AOP_BODY_TIMEOUT_MS", "1800000", _timeout, "--body-timeout-ms MS", "limit between two chunks of it; 0: none"
+    )
+    first_byte_timeout: float | None = _setting(
+        "AOP_FIRST_BYTE_TIMEOUT_MS",
+        "0",
+        _timeout,
+        "--first-byte-timeout-ms MS",
+        "silence of a model before its first byte; 0: none, but 120000 for models with a fallback",
+    )
+    stall_timeout: float | None = _setting(
+        "AOP_STALL_TIMEOUT_MS", "0", _timeout, "--stall-timeout-ms MS", "silence of a model between two chunks; 0: none"
+    )
+    fallback_models: tuple[tuple[str, str], ...] = _setting(
+        "AOP_FALLBACK_MODELS",
+        "",
+        _fallbacks,
+        "--fallback-models PAIRS",
+        "models to ask where one says nothing, such as claude-sonnet-4-6=claude-sonnet-4-5",
+    )
+    max_concurrency: int = _setting(
+        "AOP_MAX_CONCURRENCY", "0", _whole(0, 10**6), "--max-concurrency N", "turns that run at once; 0: no limit"
+    )
+    rate_limit: int = _setting(
+        "AOP_RATE_LIMIT", "0", _whole(0, 10**6), "--rate-limit N", "turns that begin in a minute; 0: no limit"
+    )
+    queue_timeout: float | None = _setting(
+        "AOP_QUEUE_TIMEOUT_MS", "30000", _timeout, "--queue-timeout-ms MS", "how long a turn waits for these limits"
+    )
+    shutdown_grace: float | None = _setting(
+        "AOP_SHUTDOWN_GRACE_MS",
+        "30000",
+        _timeout,
+        "--shutdown-grace-ms MS",
+        "how long replies may go on after the signal to stop; 0: to their end",
     )
     body_limit: int = _setting(
         "AOP_BODY_LIMIT", "33554432", _whole(1, 2**40), "--body-limit BYTES", "largest request body that is read"

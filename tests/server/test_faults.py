@@ -123,6 +123,7 @@ def test_silence_after_a_stop_reason_ends_the_turn_well(monkeypatch: pytest.Monk
 
 
 def test_a_silent_backend_has_the_stream_begun_and_heartbeats_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "FIRST_HEARTBEAT", 0.1)
     monkeypatch.setattr(relay, "HEARTBEAT", 0.1)
     with running_proxy() as proxy:
         proxy.call(
@@ -138,6 +139,7 @@ def test_a_silent_backend_has_the_stream_begun_and_heartbeats_sent(monkeypatch: 
 
 
 def test_a_whole_reply_is_never_begun_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "FIRST_HEARTBEAT", 0.1)
     monkeypatch.setattr(relay, "HEARTBEAT", 0.1)
     with running_proxy() as proxy:
         proxy.call(lambda: proxy.simulator.script([Send(b""), Pause(0.4), Send(b'{"error":"overloaded"}\n')]))
@@ -145,6 +147,7 @@ def test_a_whole_reply_is_never_begun_early(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_error_after_heartbeats_is_told_in_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "FIRST_HEARTBEAT", 0.1)
     monkeypatch.setattr(relay, "HEARTBEAT", 0.1)
     with running_proxy() as proxy:
         proxy.call(lambda: proxy.simulator.script([Send(b""), Pause(0.3), Send(b'{"error":"broken"}\n')]))

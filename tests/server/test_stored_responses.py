@@ -337,10 +337,9 @@ def test_background_needs_the_store(proxy: Proxy) -> None:
     assert ask(proxy, "Hi.", background=True, store=False, status=400)["error"]["param"] == "background"
 
 
-def test_runs_of_a_proxy_that_stops_are_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("augment_open_proxy.server.run.SHUTDOWN_GRACE", 0.1)
+def test_runs_of_a_proxy_that_stops_are_failed(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'store.db'}"
-    with running_proxy(store=store) as first:
+    with running_proxy(store=store, shutdown_grace=0.1) as first:
         begun = ask(first, "Hi.", background=True, model="claude-sim-stall")
     with running_proxy(store=store) as second:
         ended = call(second, "GET", f"/{begun['id']}")

@@ -1,6 +1,7 @@
 """What can go wrong, in no API's spelling. Each dialect has one table from `ErrorKind` to its status, type and code."""
 
 from enum import StrEnum
+from typing import Literal
 
 from msgspec import Struct
 
@@ -28,6 +29,10 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
 
+Remedy = Literal["again", "again_or_other_model", "other_model", "base_model", "plain_history", "new_token"]
+"""What may help against a failure before the first content; `upstream/recovery.py` decides whether it is tried."""
+
+
 class Problem(Struct, frozen=True):
     """One failure, as data.
 
@@ -39,6 +44,7 @@ class Problem(Struct, frozen=True):
     message: str
     param: str | None = None
     retry_after: float | None = None
+    remedy: Remedy | None = None
 
 
 class ProxyError(Exception):

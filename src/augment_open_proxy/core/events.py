@@ -103,5 +103,10 @@ class Cancelled(Struct, frozen=True, tag="cancelled"):
     """The client left before the end."""
 
 
+def closing(last: "Event | None") -> list["Event"]:
+    """What closes the block that is open after `last`, where one is: as cut off."""
+    return [BlockStop(last.index, is_cut=True)] if isinstance(last, BlockStart | BlockDelta) else []
+
+
 Event = Opening | BlockStart | BlockDelta | BlockStop | Finish | Failure | Cancelled
 Terminal = Finish | Failure | Cancelled

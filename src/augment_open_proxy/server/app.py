@@ -23,12 +23,16 @@ from augment_open_proxy.policies.chain import policies
 from augment_open_proxy.server import models
 from augment_open_proxy.server.answers import answer, error_response
 from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, respond
+from augment_open_proxy.server.completions import StoredCompletions
+from augment_open_proxy.server.conversations import StoredConversations
 from augment_open_proxy.server.counting import TokenCounting
 from augment_open_proxy.server.exchange import Exchange
 from augment_open_proxy.server.fetch import Fetcher
 from augment_open_proxy.server.guard import Guard
 from augment_open_proxy.server.keeping import store_problem
+from augment_open_proxy.server.limits import Limits
 from augment_open_proxy.server.recall import Recall
+from augment_open_proxy.server.relay import Relays
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.server.responses import StoredResponses
 from augment_open_proxy.server.routes import Handler, Routes, path_name
@@ -54,6 +58,10 @@ class App:
         stores: Stores,
         runs: Runs,
     ) -> None:
+        self.relays = Relays()
+        self.runs = runs
+        self.is_draining = False
+        """Whether the proxy is being stopped, and takes nothing new."""
         self._upstream = upstream
         self._log = log
         self._guard = Guard(settings.host, settings.allowed_hosts)
@@ -68,7 +76,11 @@ class App:
             settings.body_limit,
             stores,
             runs,
+            Limits(settings.max_concurrency, settings.rate_limit, settings.queue_timeout),
+            self.relays,
         )
+        self._probes = {"/livez": self._live, "/readyz": self._ready}
+        """Answered under any Host and without a key: orchestrators ask by address, and learn nothing else."""
         self._routes = Routes()
         for path in ("/", "/api/hello"):
             self._routes.add(path, {"GET": _status})
@@ -81,7 +93,9 @@ class App:
         for path in OPENAI_RESPONSES.paths:
             self._routes.add(path, {"GET": _upgrade})
         TokenCounting(resolver, recall, upstream.listing, counter, factor, settings.body_limit).add_to(self._routes)
-        StoredResponses(stores, runs).add_to(self._routes)
+        StoredResponses(stores, runs, self.relays).add_to(self._routes)
+        StoredConversations(stores, settings.body_limit).add_to(self._routes)
+        StoredCompletions(stores, settings.body_limit).add_to(self._routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,6 +110,10 @@ class App:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         try:
+            probe = self._probes.get(scope["path"])
+            if probe is not None:
+                await probe(send, record)
+                return
             self._guard.check(scope)
             await self._handler(scope)(scope, receive, send, record)
         except ProxyError as error:
@@ -122,6 +140,17 @@ class App:
             return partial(_refuse_method, ", ".join(methods))
         return methods[method]
 
+    async def _live(self, send: Send, record: Record) -> None:
+        await _probed(send, record, None)
+
+    async def _ready(self, send: Send, record: Record) -> None:
+        reason = None
+        if self.is_draining:
+            reason = "the proxy is being stopped"
+        elif self._upstream.credentials.describe() is None:
+            reason = "there are no credentials for the Augment backend"
+        await _probed(send, record, reason)
+
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         catalog = self._upstream.listing.current()
@@ -130,6 +159,14 @@ class App:
 
     async def _show_model(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         await answer(send, record, models.render_model(self._upstream.listing.current(), path_name(scope, "name")))
+
+
+async def _probed(send: Send, record: Record, reason: str | None) -> None:
+    """200, or 503 with the reason."""
+    record.status = 200 if reason is None else 503
+    body = {"status": "ok"} if reason is None else {"status": "unavailable", "reason": reason}
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await respond(send, record.status, headers, msgspec.json.encode(body))
 
 
 async def _status(scope: Scope, receive: Receive, send: Send, record: Record) -> None:

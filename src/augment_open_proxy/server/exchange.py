@@ -26,8 +26,9 @@ from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch, side_by_side
 from augment_open_proxy.server.conversation import conversation_id
 from augment_open_proxy.server.keeping import kept
+from augment_open_proxy.server.limits import Limits
 from augment_open_proxy.server.recall import NO_LOCAL, Local, Recall
-from augment_open_proxy.server.relay import Relay
+from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.server.runs import Runs
 from augment_open_proxy.tokens.request import estimate_request
@@ -45,6 +46,8 @@ class Begun(Struct, frozen=True):
     opening: Opening
     batches: AsyncGenerator[Batch]
     headers: Headers
+    notices: list[str]
+    """What happened on the way to the reply, and the user should know; it grows until the first content."""
     turn: StoredTurn
 
     def items_of(self, turn: StoredTurn) -> Sequence[Item]:
@@ -66,6 +69,8 @@ class Exchange:
         body_limit: int,
         stores: Stores,
         runs: Runs,
+        limits: Limits,
+        relays: Relays,
     ) -> None:
         """`body_limit` is in bytes."""
         self._upstream = upstream
@@ -76,6 +81,8 @@ class Exchange:
         self._stores = stores
         self._recall = recall
         self._runs = runs
+        self._limits = limits
+        self._relays = relays
 
     async def handle(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         """Answer one chat request. Raises `ProxyError` as long as nothing has been sent, and `ClientLeft`."""
@@ -94,16 +101,17 @@ class Exchange:
         relay = Relay(
             send,
             renderer(dialect, delivery),
-            begun.headers,
+            lambda: [*begun.headers, *_notice_headers(begun.notices)],
             recorder,
             streams=delivery.stream,
             choices=delivery.choices,
             at_once=begun.turn.background,
         )
         try:
-            await relay.run(receive, batches)
+            await self._relays.run(relay, receive, batches)
         finally:
             record.status = relay.status
+            record.notices += tuple(begun.notices)
             if recorder.replies:
                 record.response = msgspec.Raw(dialect.render_reply(recorder.replies, delivery))
 
@@ -124,9 +132,10 @@ class Exchange:
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
         request = await self._resolver.resolve(parsed.request)
         conversation = conversation_id(request, scope)
+        notices: list[str] = []
 
         def turn_of(request: ChatRequest, turn_id: str | None = None) -> Turn:
-            return Turn(self._upstream, request, turn_id or str(uuid.uuid4()), conversation)
+            return Turn(self._upstream, request, turn_id or str(uuid.uuid4()), conversation, notices)
 
         chains = [Chain(request, self._policies) for _ in range(parsed.delivery.choices)]
         turn = turn_of(chains[0].request, turn_id)
@@ -138,7 +147,12 @@ class Exchange:
             input_estimate=estimate_request(chains[0].request, turn.model_id),
         )
         turns = [turn, *(turn_of(chain.request) for chain in chains[1:])]
-        batches = side_by_side([_batches(opening, turn, turn_of, c) for turn, c in zip(turns, chains, strict=True)])
+        batches = side_by_side(
+            [
+                self._limits.within(_batches(opening, turn, turn_of, chain))
+                for turn, chain in zip(turns, chains, strict=True)
+            ]
+        )
         stored = StoredTurn(
             id=opening.id,
             kind=dialect.keeps or "response",
@@ -153,7 +167,9 @@ class Exchange:
             background=parsed.keep is not None and parsed.keep.background,
             metadata=parsed.keep.metadata if parsed.keep is not None else {},
         )
-        return Begun(dialect, parsed, opening, batches, _reply_headers(dialect, record, parsed.request), stored)
+        return Begun(
+            dialect, parsed, opening, batches, _reply_headers(dialect, record, parsed.request), notices, stored
+        )
 
     async def _run(self, begun: Begun, record: Record) -> AsyncGenerator[Batch]:
         """Begin a background run, which has a record of its own, and follow it."""
@@ -171,6 +187,7 @@ class Exchange:
                 case Finish() if recorder.replies:
                     own.response = msgspec.Raw(begun.dialect.render_reply(recorder.replies, begun.parsed.delivery))
             if isinstance(events[-1], Finish | Failure | Cancelled):
+                own.notices += tuple(begun.notices)
                 self._log.write(own)
 
         run = await self._runs.start(begun.turn, begun.batches, begun.items_of, see)
@@ -220,6 +237,10 @@ def _reply_headers(dialect: Dialect, record: Record, request: ChatRequest) -> He
             headers.append((f"x-aop-{name}".encode(), _header_text(listed)))
             record.notices += (f"{name.replace('-', ' ')}: {listed}",)
     return headers
+
+
+def _notice_headers(notices: list[str]) -> Headers:
+    return [(b"x-aop-notice", _header_text("; ".join(notices)))] if notices else []
 
 
 def _header_text(text: str) -> bytes:

@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, closing
 from augment_open_proxy.dialects.dialect import Renderer
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Recorder
 from augment_open_proxy.server.asgi import Headers, Receive, Send
 from augment_open_proxy.server.choices import Batch
 
-HEARTBEAT = 5.0
-"""Seconds of silence after which the client of a stream is told that it is waited for."""
+FIRST_HEARTBEAT, HEARTBEAT = 5.0, 10.0
+"""Seconds of silence after which the client of a stream is told that it is waited for, and told again."""
+STOPPED = Problem(ErrorKind.OVERLOADED, "The proxy is being stopped; what it was doing is cut off. Ask again.")
 
 _log = logging.getLogger(__name__)
 
@@ -29,14 +30,17 @@ class Relay:
         self,
         send: Send,
         renderer: Renderer,
-        headers: Headers,
+        headers: Callable[[], Headers],
         recorder: Recorder,
         *,
         streams: bool,
         choices: int = 1,
         at_once: bool = False,
     ) -> None:
-        """`at_once`: the reply is stored, so its head need not wait to learn whether there is one."""
+        """`headers` are asked for when the head goes out.
+
+        `at_once`: the reply is stored, so its head need not wait to learn whether there is one.
+        """
         self._send = send
         self._renderer = renderer
         self._headers = headers
@@ -45,8 +49,12 @@ class Relay:
         self._at_once = at_once
         self._held: list[Batch] = []
         self._left = choices
+        self._last: dict[int, Event] = {}
+        self._scope: asyncio.Timeout | None = None
+        self._cut: Problem | None = None
         self._sending = False
         self._last_sent = 0.0
+        self._pause = FIRST_HEARTBEAT
         self.status: int | None = None
         """The status that was sent."""
 
@@ -54,16 +62,32 @@ class Relay:
         """Send the reply, until its end or until the client leaves. Raises `ProxyError` for an early failure."""
         self._last_sent = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(None) as scope:  # ended at once when the client leaves
+            async with asyncio.timeout(None) as scope:  # ended at once when the client leaves, or the proxy is stopped
+                self._scope = scope
                 watcher = asyncio.create_task(self._watch(receive, scope))
                 try:
                     await self._pump(batches)
                 finally:
                     watcher.cancel()
         except TimeoutError:
+            if self._cut is not None:
+                await self._end_with(self._cut)
+                return
             self._recorder.feed([Cancelled()])
             if self.status is None:
                 self.status = CLIENT_CLOSED_REQUEST
+
+    async def _end_with(self, problem: Problem) -> None:
+        for choice, last in self._last.items():
+            await self._deliver([*closing(last), Failure(problem)], choice)
+            return
+        await self._deliver([Failure(problem)], 0)
+
+    def cut_off(self, problem: Problem) -> None:
+        """End the reply now, with this failure."""
+        if self._scope is not None:
+            self._cut = problem
+            self._scope.reschedule(asyncio.get_running_loop().time())
 
     async def _pump(self, batches: AsyncGenerator[Batch]) -> None:
         async with aclosing(batches):
@@ -80,7 +104,7 @@ class Relay:
                 await self._deliver([Failure(problem)], 0)
 
     async def _deliver(self, events: list[Event], choice: int) -> None:
-        last = events[-1]
+        last = self._last[choice] = events[-1]
         self._recorder.feed(events, choice)
         if self.status is None and not self._at_once:
             if isinstance(last, Failure):
@@ -101,6 +125,7 @@ class Relay:
         if not data and not last:
             return
         self._sending = True
+        self._pause = FIRST_HEARTBEAT
         if self.status is None:
             await self._send_head(len(data) if last else None)
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
@@ -108,7 +133,7 @@ class Relay:
         self._last_sent = asyncio.get_running_loop().time()
 
     async def _send_head(self, length: int | None) -> None:
-        headers = [(b"content-type", self._renderer.media_type.encode()), *self._headers]
+        headers = [(b"content-type", self._renderer.media_type.encode()), *self._headers()]
         if length is not None:
             headers.append((b"content-length", str(length).encode()))
         if self._streams:
@@ -121,10 +146,10 @@ class Relay:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                async with asyncio.timeout_at(self._last_sent + HEARTBEAT if self._streams else None):
+                async with asyncio.timeout_at(self._last_sent + self._pause if self._streams else None):
                     message = await receive()
             except TimeoutError:
-                if loop.time() - self._last_sent >= HEARTBEAT and not self._sending:
+                if loop.time() - self._last_sent >= self._pause and not self._sending:
                     await self._heartbeat()
                 continue
             if message["type"] == "http.disconnect":
@@ -132,4 +157,27 @@ class Relay:
                 return
 
     async def _heartbeat(self) -> None:
-        await self._write(self._rendered_held() + self._renderer.heartbeat())
+        """Say that the reply is coming; nothing while the turn waits for its place, since its status is open."""
+        if self._held or self.status is not None:
+            await self._write(self._rendered_held() + self._renderer.heartbeat())
+        self._last_sent = asyncio.get_running_loop().time()
+        self._pause = HEARTBEAT
+
+
+class Relays:
+    """The replies that are on their way to clients, so that stopping can end them in good order."""
+
+    def __init__(self) -> None:
+        self._relays: set[Relay] = set()
+
+    async def run(self, relay: Relay, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
+        self._relays.add(relay)
+        try:
+            await relay.run(receive, batches)
+        finally:
+            self._relays.discard(relay)
+
+    def cut_off(self) -> None:
+        """End all of them with an error that says that the proxy is being stopped."""
+        for relay in list(self._relays):
+            relay.cut_off(STOPPED)

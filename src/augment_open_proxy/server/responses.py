@@ -14,10 +14,10 @@ from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Item, Turn
 from augment_open_proxy.server.answers import answer
-from augment_open_proxy.server.asgi import Receive, Scope, Send
+from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.keeping import opened
-from augment_open_proxy.server.relay import Relay
+from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.routes import Routes, path_name
 from augment_open_proxy.server.runs import Runs
 
@@ -25,9 +25,10 @@ from augment_open_proxy.server.runs import Runs
 class StoredResponses:
     """What can be done with a response by its id."""
 
-    def __init__(self, stores: Stores, runs: Runs) -> None:
+    def __init__(self, stores: Stores, runs: Runs, relays: Relays) -> None:
         self._stores = stores
         self._runs = runs
+        self._relays = relays
 
     def add_to(self, routes: Routes) -> None:
         for path in OPENAI_RESPONSES.paths:
@@ -45,12 +46,12 @@ class StoredResponses:
             return
         record.stream = True
         renderer = Streamed(ResponsesStream(parse(turn.request).delivery, skip=_starting_after(query) + 1))
-        headers = [(b"x-request-id", (record.request_id or "").encode())]
+        headers: Headers = [(b"x-request-id", (record.request_id or "").encode())]
         relay = Relay(
-            send, renderer, headers, Recorder(record, keep_body=False, counts=False), streams=True, at_once=True
+            send, renderer, lambda: headers, Recorder(record, keep_body=False, counts=False), streams=True, at_once=True
         )
         try:
-            await relay.run(receive, self._runs.follow(turn))
+            await self._relays.run(relay, receive, self._runs.follow(turn))
         finally:
             record.status = relay.status
 

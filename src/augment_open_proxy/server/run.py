@@ -5,13 +5,16 @@ import contextlib
 import dataclasses
 import gc
 import logging
+import math
 import secrets
 import signal
 import socket
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from msgspec import Struct
@@ -25,15 +28,16 @@ from augment_open_proxy.server.runs import Runs
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.state import StateFolder
 from augment_open_proxy.upstream.attempts import Upstream
-from augment_open_proxy.upstream.catalog import BUILT_IN, Catalog, Model
+from augment_open_proxy.upstream.budget import RetryBudget
+from augment_open_proxy.upstream.catalog import BUILT_IN, Catalog, Model, canonical_id
 from augment_open_proxy.upstream.client import Client, Timeouts
 from augment_open_proxy.upstream.credentials import CredentialSource
 from augment_open_proxy.upstream.listing import Listing, ListingFailed, ask_cli, find_cli
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection of a client is kept; longer than most clients keep theirs, so that none is reset."""
-SHUTDOWN_GRACE = 30
-"""Seconds that streams in flight may go on after the signal to stop."""
+LAST_WORDS = 5.0
+"""Seconds in which cut off replies must have told their clients."""
 SECRET_SIZE = 32
 """Bytes."""
 DEMO_DELAY = 0.02
@@ -94,10 +98,27 @@ async def open_app(settings: Settings, log: Log, *, use_cli: bool = True) -> Asy
         stores = Stores(store, ttl=settings.store_ttl, size_limit=settings.store_limit, instance=str(uuid.uuid4()))
         stack.push_async_callback(stores.close)
         runs = Runs(stores)
-        stack.push_async_callback(runs.close, SHUTDOWN_GRACE)
-        app = App(settings, Upstream(client, credentials, listing), fetcher, secret, log, stores, runs)
+        stack.push_async_callback(runs.close)
+        upstream = Upstream(
+            client,
+            credentials,
+            listing,
+            RetryBudget(time.monotonic),
+            _fallbacks(settings.fallback_models),
+            settings.first_byte_timeout,
+            settings.stall_timeout,
+        )
+        app = App(settings, upstream, fetcher, secret, log, stores, runs)
         notices = (state.warning,) if state.warning else ()
         yield app, Ready(credentials.describe(), place, describe_store(store), notices)
+
+
+def _fallbacks(pairs: tuple[tuple[str, str], ...]) -> dict[str, list[str]]:
+    """Which models are asked where one says nothing, by its id."""
+    fallbacks: dict[str, list[str]] = {}
+    for model, fallback in pairs:
+        fallbacks.setdefault(canonical_id(model), []).append(fallback)
+    return fallbacks
 
 
 def _secret(settings: Settings, state: StateFolder) -> bytes:
@@ -119,7 +140,7 @@ async def _serve(
             settings = await stack.enter_async_context(_simulated(settings))
         log = Log(settings.logging, settings.log_format)
         app, ready = await stack.enter_async_context(open_app(settings, log, use_cli=not demo))
-        await Server(app, lambda: on_ready(ready)).serve(sockets)
+        await Server(app, settings.shutdown_grace, lambda: on_ready(ready)).serve(sockets)
 
 
 @contextlib.asynccontextmanager
@@ -134,9 +155,13 @@ async def _simulated(settings: Settings) -> AsyncIterator[Settings]:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which tells when it takes requests, and whose signals end it without a trace."""
+    """uvicorn, which tells when it takes requests, and stops in good order.
 
-    def __init__(self, app: App, on_ready: Callable[[], None]) -> None:
+    A signal ends the listening; replies go on for `grace` seconds (`None`: to their end), then they are cut off with
+    an error. A second signal cuts them off at once. The process exits with 0.
+    """
+
+    def __init__(self, app: App, grace: float | None, on_ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -148,15 +173,42 @@ class Server(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=SHUTDOWN_GRACE,
+                timeout_graceful_shutdown=None if grace is None else math.ceil(grace + LAST_WORDS),
             )
         )
+        self._app = app
+        self._grace = math.inf if grace is None else grace
         self._on_ready = on_ready
+        self._is_hurried = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.freeze()  # what is loaded by now stays: the collector need not look at it again and again
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.is_draining = True
+        end = asyncio.get_running_loop().time() + self._grace
+        cutting = asyncio.create_task(self._cut_off_at(end))
+        await super().shutdown(sockets)
+        runs = asyncio.create_task(self._app.runs.drain())
+        while not runs.done() and not self._is_over(end):
+            await asyncio.wait([runs], timeout=0.1)
+        for task in (cutting, runs):
+            task.cancel()
+
+    async def _cut_off_at(self, end: float) -> None:
+        while not self._is_over(end):  # noqa: ASYNC110 (a signal handler must not touch the loop)
+            await asyncio.sleep(0.1)
+        self._app.relays.cut_off()
+
+    def _is_over(self, end: float) -> bool:
+        return self._is_hurried or asyncio.get_running_loop().time() >= end
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self._is_hurried = True
+        super().handle_exit(signal.SIGTERM, frame)  # at a second SIGINT uvicorn would leave without last words
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -5,11 +5,11 @@ A run belongs to the process that began it. Others see it through the store: the
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 from augment_open_proxy.core.errors import ErrorKind, Problem
-from augment_open_proxy.core.events import BlockStart, BlockStop, Cancelled, Event, Failure, Finish
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, closing
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Turn
 from augment_open_proxy.server.choices import Batch
@@ -55,10 +55,10 @@ class Run:
                     self._publish(events)
             raise RuntimeError("a reply must end with a terminal event")
         except asyncio.CancelledError:
-            await self._finish([*_closing(self.events), self._end], flushing)
+            await self._finish([*closing(self.events[-1] if self.events else None), self._end], flushing)
         except Exception:
             _log.exception("a background response failed")
-            await self._finish([*_closing(self.events), Failure(_PROBLEM)], flushing)
+            await self._finish([*closing(self.events[-1] if self.events else None), Failure(_PROBLEM)], flushing)
 
     def end_with(self, end: Event) -> None:
         """What the reply ends with when its task is cancelled."""
@@ -105,14 +105,6 @@ class Run:
                 else:
                     self._stored += len(events)
                     self._chunks += 1
-
-
-def _closing(events: Sequence[Event]) -> list[Event]:
-    """What closes the open block, where there is one."""
-    if not events or isinstance(events[-1], BlockStop):
-        return []
-    last = next((event for event in reversed(events) if isinstance(event, BlockStart | BlockStop)), None)
-    return [BlockStop(last.index, is_cut=True)] if isinstance(last, BlockStart) else []
 
 
 class Runs:
@@ -172,11 +164,14 @@ class Runs:
                 await asyncio.sleep(FLUSH)
         return turn
 
-    async def close(self, grace: float) -> None:
-        """Let the runs end, for `grace` seconds; those that do not are stored as failed."""
+    async def drain(self) -> None:
+        """Wait until no run is left."""
+        while self._runs:
+            await asyncio.wait([task for _, task in self._runs.values()])
+
+    async def close(self) -> None:
+        """End the runs that are left: they are stored as failed."""
         tasks = [task for _, task in self._runs.values()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace)
         for run, task in list(self._runs.values()):
             run.end_with(Failure(_STOPPED))
             task.cancel()

@@ -69,6 +69,10 @@ class Catalog:
             raise ProxyError(Problem(ErrorKind.MODEL_NOT_FOUND, self._not_found(name), "model"))
         return id_
 
+    def base(self, id_: str) -> str | None:
+        """The model of which `id_` is a level of effort; `None` where it is none."""
+        return next((model.id for model in self._all.values() if id_ in model.ids[1:]), None)
+
     def has(self, name: str) -> bool:
         """Whether the listing holds this model."""
         return canonical_id(name) in self._ids

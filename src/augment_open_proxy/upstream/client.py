@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from msgspec import Struct
 
-from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, Remedy
 from augment_open_proxy.upstream import problems
 
 _ERROR_BODY_LIMIT = 64 * 1024
@@ -30,18 +30,52 @@ class Timeouts(Struct, frozen=True):
     body: float | None
 
 
+class Patience(Struct, frozen=True):
+    """How long a silence is borne where another model might not be silent, in seconds: until the first byte of the
+    answer's body, counted from the request, and between two chunks; `None` is as long as the timeouts say.
+    """
+
+    first_byte: float | None = None
+    stall: float | None = None
+
+
+NO_HURRY = Patience()
+
+
+class Limit(Struct, frozen=True):
+    """How long a wait may take, in seconds, and what it is called: what the backend did not do, and the setting."""
+
+    seconds: float | None
+    what: str
+    setting: str
+    remedy: Remedy | None = None
+
+
+def _shorter(limit: Limit, other: Limit) -> Limit:
+    if other.seconds is None or (limit.seconds is not None and limit.seconds <= other.seconds):
+        return limit
+    return other
+
+
 class Answer:
     """The body of an answer, chunk by chunk as it arrives."""
 
-    def __init__(self, content: aiohttp.StreamReader, deadline: "Deadline") -> None:
+    def __init__(self, content: aiohttp.StreamReader, deadline: "Deadline", later: Limit) -> None:
+        """`later` is the deadline's limit once the first byte is there."""
         self._content = content
         self._deadline = deadline
+        self._later: Limit | None = later
 
     async def read(self) -> bytes:
         """What has arrived, at least one byte; empty at the end."""
-        self._deadline.start()
+        if self._later is None:
+            self._deadline.start()
         data = await self._content.readany()
         self._deadline.stop()
+        if self._later is not None:
+            if self._later is not self._deadline.limit:
+                self._deadline.change(self._later)
+            self._later = None
         return data
 
     async def read_unless_silent(self, seconds: float) -> bytes:
@@ -56,7 +90,7 @@ class Answer:
 class Deadline:
     """Times the waits for the backend, and only those: one timer, set anew when it fires and not at each wait."""
 
-    def __init__(self, scope: asyncio.Timeout, limit: float | None) -> None:
+    def __init__(self, scope: asyncio.Timeout, limit: Limit) -> None:
         self._scope = scope
         self._loop = asyncio.get_running_loop()
         self._since: float | None = None
@@ -71,21 +105,28 @@ class Deadline:
     def stop(self) -> None:
         self._since = None
 
+    def change(self, limit: Limit) -> None:
+        """Another limit for the waits to come; one that is on goes on."""
+        self.close()
+        self.limit = limit
+        if self._since is not None:
+            self._arm(self._since)
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _arm(self, since: float) -> None:
-        if self.limit is not None:
-            self._timer = self._loop.call_at(since + self.limit, self._fire)
+        if self.limit.seconds is not None:
+            self._timer = self._loop.call_at(since + self.limit.seconds, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
         now = self._loop.time()
-        if self._since is None or self.limit is None:
+        if self._since is None or self.limit.seconds is None:
             return
-        if now - self._since >= self.limit:
+        if now - self._since >= self.limit.seconds:
             self._scope.reschedule(now)
         else:
             self._arm(self._since)
@@ -100,6 +141,7 @@ class Client:
         context = ssl.create_default_context()
         if ca_file is not None:
             context.load_verify_locations(ca_file)
+        self._known_limits: dict[Patience, tuple[Limit, Limit, Limit]] = {}
         self._proxies = getproxies()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, ssl=context, keepalive_timeout=60),
@@ -121,27 +163,47 @@ class Client:
             return None
         return proxy if "://" in proxy else f"http://{proxy}"
 
+    def _limits(self, patience: Patience) -> tuple[Limit, Limit, Limit]:
+        """Of the wait for the head, for the first byte of the body, and for each next chunk."""
+        known = self._known_limits.get(patience)
+        if known is None:
+            timeouts = self._timeouts
+            head = Limit(timeouts.headers, "did not begin its answer within", "AOP_HEADERS_TIMEOUT_MS")
+            first_byte = Limit(patience.first_byte, "sent nothing for", "AOP_FIRST_BYTE_TIMEOUT_MS", "other_model")
+            body = Limit(timeouts.body, "sent nothing more for", "AOP_BODY_TIMEOUT_MS")
+            stall = Limit(patience.stall, "sent nothing more for", "AOP_STALL_TIMEOUT_MS", "other_model")
+            known = _shorter(head, first_byte), first_byte, _shorter(body, stall)
+            self._known_limits[patience] = known
+        return known
+
     @contextlib.asynccontextmanager
-    async def stream(self, url: str, headers: dict[str, str], body: bytes) -> AsyncIterator[Answer]:
+    async def stream(
+        self, url: str, headers: dict[str, str], body: bytes, patience: Patience = NO_HURRY
+    ) -> AsyncIterator[Answer]:
         """Post `body`, and read the answer, whose status was 200. Raises `ProxyError`."""
         timeouts = self._timeouts
+        head, first_byte, between = self._limits(patience)
         answering = False
         deadline: Deadline | None = None
         try:
             async with asyncio.timeout(None) as scope:
-                deadline = Deadline(scope, timeouts.headers)
+                deadline = Deadline(scope, head)
                 deadline.start()
                 async with self._session.post(
                     url, data=body, headers=headers, proxy=self._proxy_for(url), allow_redirects=False
                 ) as response:
-                    deadline.close()
                     if response.status != 200:
+                        deadline.close()
                         raise ProxyError(await _problem(response, headers["Authorization"]))
                     answering = True
-                    deadline.limit = timeouts.body
-                    yield Answer(response.content, deadline)
+                    if first_byte.seconds is None:
+                        deadline.start()  # the wait for the first byte of the body is one of its own
+                        deadline.change(between)
+                    else:
+                        deadline.change(first_byte)
+                    yield Answer(response.content, deadline, between)
         except TimeoutError as error:
-            raise ProxyError(_timeout(error, answering, timeouts)) from error
+            raise ProxyError(_timeout(error, deadline, timeouts)) from error
         except aiohttp.ClientError as error:
             raise ProxyError(_problem_of(error, answering)) from error
         finally:
@@ -190,14 +252,19 @@ def _problem_of(error: aiohttp.ClientError, answering: bool) -> Problem:
             return Problem(
                 ErrorKind.BACKEND,
                 f"The Augment backend cannot be reached: {_reason(error)}. Check the network, and AUGMENT_API_URL.",
+                remedy="again",
             )
         case aiohttp.InvalidURL():
             return Problem(ErrorKind.AUTHENTICATION, "The address of the Augment backend (AUGMENT_API_URL) is invalid.")
         case _ if answering:
-            return Problem(ErrorKind.BACKEND, f"The connection to the Augment backend broke: {_reason(error)}.")
+            return Problem(
+                ErrorKind.BACKEND, f"The connection to the Augment backend broke: {_reason(error)}.", remedy="again"
+            )
         case _:
             return Problem(
-                ErrorKind.BACKEND, f"The connection to the Augment backend broke before its answer: {_reason(error)}."
+                ErrorKind.BACKEND,
+                f"The connection to the Augment backend broke before its answer: {_reason(error)}.",
+                remedy="again",
             )
 
 
@@ -207,11 +274,16 @@ def _reason(error: aiohttp.ClientError) -> str:
     return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
 
 
-def _timeout(error: TimeoutError, answering: bool, timeouts: Timeouts) -> Problem:
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        what, setting, limit = "could not be reached within", "AOP_CONNECT_TIMEOUT_MS", timeouts.connect
-    elif answering:
-        what, setting, limit = "sent nothing more for", "AOP_BODY_TIMEOUT_MS", timeouts.body
+def _timeout(error: TimeoutError, deadline: Deadline | None, timeouts: Timeouts) -> Problem:
+    if isinstance(error, aiohttp.ConnectionTimeoutError) or deadline is None:
+        limit = Limit(timeouts.connect, "could not be reached within", "AOP_CONNECT_TIMEOUT_MS", "again")
     else:
-        what, setting, limit = "did not begin its answer within", "AOP_HEADERS_TIMEOUT_MS", timeouts.headers
-    return Problem(ErrorKind.TIMEOUT, f"The Augment backend {what} {limit or 0:g} s ({setting}).")
+        limit = deadline.limit
+    advice = (
+        ""
+        if limit.remedy != "other_model"
+        else " Some prompts do this to some models: reword the prompt, or use "
+        "another model (for claude-sonnet-4-6: claude-sonnet-4-5; AOP_FALLBACK_MODELS lets the proxy do so by itself)."
+    )
+    message = f"The Augment backend {limit.what} {limit.seconds or 0:g} s ({limit.setting}).{advice}"
+    return Problem(ErrorKind.TIMEOUT, message, remedy=limit.remedy)

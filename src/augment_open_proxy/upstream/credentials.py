@@ -74,6 +74,16 @@ class CredentialSource:
                 return Credentials(token, url, ", completed by ".join(sources))
         raise ProxyError(Problem(ErrorKind.AUTHENTICATION, _missing(token, url, troubles)))
 
+    def renewed(self, refused: Credentials) -> Credentials | None:
+        """The credentials as they are in their files now, where they are others than those that were refused."""
+        for session in self._sessions:
+            session.forget()
+        try:
+            current = self.current()
+        except ProxyError:
+            return None
+        return current if (current.token, current.url) != (refused.token, refused.url) else None
+
     def describe(self) -> str | None:
         """Where the credentials come from, in words; `None` where there are none."""
         try:
@@ -96,6 +106,9 @@ class _Inline:
     def __init__(self, text: str) -> None:
         self._session = _parse_session(text.encode(errors="replace"), "AUGMENT_SESSION_AUTH")
 
+    def forget(self) -> None:
+        """There is nothing to read again."""
+
     def read(self, troubles: list[str]) -> _Found | None:
         if self._session is None:
             troubles.append("AUGMENT_SESSION_AUTH is not the JSON of a session")
@@ -112,6 +125,10 @@ class _SessionFile:
         self._named = named
         self._stamp: tuple[int, int, int] | None = None
         self._session: _Found | None = None
+
+    def forget(self) -> None:
+        """Read the file again, even where it seems to be the same."""
+        self._stamp = None
 
     def read(self, troubles: list[str]) -> _Found | None:
         """The session; what keeps the file from being read is added to `troubles`."""

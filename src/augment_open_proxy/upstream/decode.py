@@ -193,10 +193,13 @@ class Decoder:
                 ErrorKind.BACKEND,
                 "The Augment backend ended its answer without content and without tokens. Some prompts do this to "
                 "some models: ask again, reword the prompt, or use another model (for claude-sonnet-4-6: "
-                "claude-sonnet-4-5).",
+                "claude-sonnet-4-5; AOP_FALLBACK_MODELS lets the proxy do so by itself).",
+                remedy="again_or_other_model",
             )
         if reason is None:
-            return Problem(ErrorKind.BACKEND, "The Augment backend's answer was cut off before its end.")
+            return Problem(
+                ErrorKind.BACKEND, "The Augment backend's answer was cut off before its end.", remedy="again"
+            )
         if self._started_calls - self._calls:
             return Problem(ErrorKind.BACKEND, "The Augment backend began a tool call and did not finish it.")
         return None

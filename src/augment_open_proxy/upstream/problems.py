@@ -5,7 +5,7 @@ import re
 
 import msgspec
 
-from augment_open_proxy.core.errors import ErrorKind, Problem
+from augment_open_proxy.core.errors import ErrorKind, Problem, Remedy
 from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.upstream import wire
 
@@ -48,6 +48,12 @@ _TOLD_BY_WORDS: dict[ErrorKind, tuple[ErrorKind, ...]] = {
 }
 """What the words of an answer may make of the kind that its status says."""
 
+_REMEDIES: dict[int, Remedy] = {401: "new_token", 404: "base_model", 408: "again", 429: "again", 499: "again"}
+_SIGNATURES = re.compile(
+    r"thought[_ ]?signature|function[_ ]?(call|response)s?\b.{0,80}\b(order|turn|follow|precede|match|equal)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How Gemini's refusal of a history reads, whose calls lack what it signed (`WIRE.md`, "Gemini-routed history")."""
 _EXPLANATIONS = {
     ErrorKind.AUTHENTICATION: (
         "The Augment backend refused the credentials "
@@ -71,7 +77,15 @@ def from_status(status: int, body: bytes, content_type: str, retry_after: float 
         kind = ErrorKind.INVALID_REQUEST if 400 <= status < 500 else ErrorKind.BACKEND
     kind = _told_by(words, kind)
     explanation = _EXPLANATIONS.get(kind, "The Augment backend answered with status {status}").format(status=status)
-    return _problem(kind, explanation, words, retry_after)
+    return msgspec.structs.replace(_problem(kind, explanation, words, retry_after), remedy=_remedy(status, kind, words))
+
+
+def _remedy(status: int, kind: ErrorKind, words: str) -> Remedy | None:
+    if kind in (ErrorKind.BILLING, ErrorKind.CONTEXT_TOO_LONG):
+        return None
+    if status == 400 and _SIGNATURES.search(words):
+        return "plain_history"
+    return "again" if status >= 500 else _REMEDIES.get(status)
 
 
 def from_line(error: object) -> Problem:

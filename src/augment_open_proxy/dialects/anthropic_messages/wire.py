@@ -173,3 +173,73 @@ class ErrorBody(Struct, frozen=True, kw_only=True):
     type: Literal["error"] = "error"
     error: ErrorDetail
     request_id: str
+
+
+# ------------------------------------------------------------------- batches
+
+
+class BatchEntry(Struct, frozen=True):
+    custom_id: str
+    params: Raw
+
+
+class BatchBody(Struct, frozen=True):
+    """The body of `POST /v1/messages/batches`."""
+
+    requests: list[BatchEntry]
+
+
+class BatchCounts(Struct, frozen=True):
+    processing: int = 0
+    succeeded: int = 0
+    errored: int = 0
+    canceled: int = 0
+    expired: int = 0
+
+
+class MessageBatch(Struct, frozen=True, kw_only=True):
+    """Times are in the form of RFC 3339."""
+
+    id: str
+    type: Literal["message_batch"] = "message_batch"
+    processing_status: Literal["in_progress", "canceling", "ended"]
+    request_counts: BatchCounts
+    ended_at: str | None
+    created_at: str
+    expires_at: str
+    archived_at: None = None
+    cancel_initiated_at: str | None
+    results_url: str | None
+
+
+class BatchList(Struct, frozen=True):
+    data: list[MessageBatch]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class DeletedBatch(Struct, frozen=True, kw_only=True):
+    id: str
+    type: Literal["message_batch_deleted"] = "message_batch_deleted"
+
+
+class Succeeded(Struct, frozen=True, kw_only=True):
+    type: Literal["succeeded"] = "succeeded"
+    message: Raw
+
+
+class Errored(Struct, frozen=True, kw_only=True):
+    type: Literal["errored"] = "errored"
+    error: Raw
+
+
+class NotRun(Struct, frozen=True):
+    type: Literal["canceled", "expired"]
+
+
+class BatchResult(Struct, frozen=True):
+    """A line of the results."""
+
+    custom_id: str
+    result: Succeeded | Errored | NotRun

@@ -30,6 +30,18 @@ _PREFIXES = {
     "local_shell_call_output": "lsho",
     "compaction": "cmp",
 }
+_SHOWN: dict[str, dict[str, Any]] = {
+    "function_call": {"arguments": "{}"},
+    "function_call_output": {"output": ""},
+    "custom_tool_call": {"input": ""},
+    "custom_tool_call_output": {"output": ""},
+    "local_shell_call_output": {"output": ""},
+    "reasoning": {"summary": []},
+    "compaction": {"encrypted_content": ""},
+}
+"""Fields that clients may leave out, and the API shows in any case."""
+LONGEST_ID = 256
+"""An item with a longer id gets another: the indexes of PostgreSQL hold none of any length."""
 
 
 def render_begun(opening: Opening, delivery: Delivery) -> bytes:
@@ -68,8 +80,17 @@ def given_items(body: bytes, response_id: str) -> tuple[Item, ...]:
         return ()
     raw = [{"role": "user", "content": given}] if isinstance(given, str) else [_decoded(item) for item in given]
     hex_ = response_id.rpartition("_")[2].replace("-", "")
-    listed = [as_listed(item, f"{hex_}{_FIRST_GIVEN + i:04x}") for i, item in enumerate(raw) if _is_content(item)]
+    listed = [_listed(item, f"{hex_}{_FIRST_GIVEN + i:04x}") for i, item in enumerate(raw) if _is_content(item)]
     return tuple(Item(item["id"], _encode(item)) for item in listed)
+
+
+def as_item(raw: msgspec.Raw, suffix: str) -> Item:
+    """One item as the API lists it, with an id that is made of `suffix` where it has none.
+
+    Raises what `UNREADABLE` has, where it holds what can't be read and written again.
+    """
+    item = _listed(_decoded(raw), suffix)
+    return Item(item["id"], _encode(item))
 
 
 def made_items(body: bytes, reply: Reply) -> tuple[Item, ...]:
@@ -91,16 +112,31 @@ def _is_content(item: dict[str, Any]) -> bool:
     return not is_reference and kind not in (TRIGGER, "additional_tools")
 
 
-def as_listed(item: dict[str, Any], suffix: str) -> dict[str, Any]:
-    """An item as the API lists it: with its type, an id (made of `suffix` where it has none), and its status."""
+def _listed(item: dict[str, Any], suffix: str) -> dict[str, Any]:
+    """An item with its type, an id (made of `suffix` where it has none), its status, and what else the API shows."""
     kind = item.get("type") or "message"
+    kind = "compaction" if kind == "compaction_summary" else kind
     prefix = _PREFIXES.get(kind, "item")
-    listed = {**item, "type": kind, "id": item.get("id") or f"{prefix}_{suffix}"}
+    id_ = item.get("id") or ""
+    listed = {
+        **_filled(item, _SHOWN.get(kind, {})),
+        "type": kind,
+        "id": id_ if 0 < len(id_) <= LONGEST_ID else f"{prefix}_{suffix}",
+    }
     if kind != "reasoning" and kind != "compaction":
         listed["status"] = item.get("status") or "completed"
     if kind == "message":
         listed["content"] = _content(item.get("role"), item.get("content"))
+    if isinstance(listed.get("output"), list):
+        listed["output"] = _content("user", listed["output"])
+    if kind == "local_shell_call" and isinstance(item.get("action"), dict):
+        listed["action"] = _filled(item["action"], {"type": "exec", "command": [], "env": {}})
     return listed
+
+
+def _filled(fields: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of those that are missing or null."""
+    return {**fields, **{name: value for name, value in defaults.items() if fields.get(name) is None}}
 
 
 def _content(role: object, content: object) -> list[Any]:
@@ -117,8 +153,8 @@ def _part(part: dict[str, Any], text_kind: str) -> dict[str, Any]:
         part = {**part, "type": text_kind}
     match part.get("type"):
         case "output_text":
-            return {"annotations": [], "logprobs": [], **part}
+            return _filled(part, {"annotations": [], "logprobs": []})
         case "input_image":
-            return {"detail": "auto", "file_id": None, **part}
+            return _filled(part, {"detail": "auto", "file_id": None})
         case _:
             return part

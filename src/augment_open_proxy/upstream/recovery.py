@@ -1,0 +1,94 @@
+"""What is tried after an attempt that gave nothing: the same again, another model, the history in another form.
+
+Pure: it is told how much time has passed, and a random number. Nothing is tried once content has been given out.
+"""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from augment_open_proxy.core.errors import ErrorKind, Problem
+
+TRIES = 3
+SECONDS = 10.0
+"""The same request is sent so often at most, and never again after so long."""
+FIRST_DELAY = 0.1
+"""Seconds before the second try, at most; the most doubles with each."""
+LONGEST_RETRY_AFTER = 2.0
+"""Seconds that the backend may ask for; a longer wait is the client's, which is told."""
+EMPTY_WITHIN = 60.0
+"""Seconds within which an empty completion is worth a second try; one that took longer is the silent hang."""
+
+
+class Step(Struct, frozen=True):
+    """The next attempt: after `delay` seconds, perhaps with another model or form. `notice` is for the user."""
+
+    delay: float = 0.0
+    model: str | None = None
+    has_plain_history: bool = False
+    needs_new_token: bool = False
+    notice: str | None = None
+
+
+class Recovery:
+    """Decides for one turn. `base` is the model without its level of effort, where the turn's has one."""
+
+    def __init__(self, model: str, base: str | None, fallbacks: Sequence[str]) -> None:
+        self._model = model
+        self._base = base
+        self._fallbacks = list(fallbacks)
+        self._tries = 1
+        self._has_repeated_empty = False
+        self._has_plain_history = False
+        self._has_new_token = False
+
+    def after(self, problem: Problem, elapsed: float, chance: float, budget: Callable[[], bool]) -> Step | None:
+        """What is tried after `problem`; `None` where the client is told of it.
+
+        `elapsed` seconds since the turn began; `chance` from 0 to 1; `budget` is asked last, whether the
+        backend can be expected to bear one more try.
+        """
+        match problem.remedy:
+            case "new_token" if not self._has_new_token:
+                self._has_new_token = True
+                return Step(needs_new_token=True)
+            case "base_model" if self._base is not None:
+                missing, self._model = self._model, self._base
+                self._base = None
+                notice = f"{missing} does not exist at the backend, {self._model} answers instead"
+                return Step(model=self._model, notice=notice)
+            case "plain_history" if not self._has_plain_history:
+                self._has_plain_history = True
+                return Step(
+                    has_plain_history=True,
+                    notice="the backend refused the history's tool calls, they were written out as text",
+                )
+            case "again":
+                return self._again(problem, elapsed, chance, budget)
+            case "other_model" | "again_or_other_model":
+                return self._after_nothing(problem, elapsed, budget)
+        return None
+
+    def _again(self, problem: Problem, elapsed: float, chance: float, budget: Callable[[], bool]) -> Step | None:
+        wait = problem.retry_after or 0.0
+        delay = wait + FIRST_DELAY * 2 ** (self._tries - 1) * chance
+        if self._tries >= TRIES or wait > LONGEST_RETRY_AFTER or elapsed + delay > SECONDS:
+            return None
+        if problem.kind is ErrorKind.RATE_LIMITED and problem.retry_after is None:
+            return None
+        if not budget():
+            return None
+        self._tries += 1
+        return Step(delay)
+
+    def _after_nothing(self, problem: Problem, elapsed: float, budget: Callable[[], bool]) -> Step | None:
+        """After the empty completion, or silence: some prompts do this to some models, and not to others."""
+        may_repeat = problem.remedy == "again_or_other_model" and elapsed <= EMPTY_WITHIN
+        if may_repeat and not self._has_repeated_empty and budget():
+            self._has_repeated_empty = True
+            return Step()
+        if not self._fallbacks:
+            return None
+        silent, self._model = self._model, self._fallbacks.pop(0)
+        self._base = None
+        return Step(model=self._model, notice=f"{silent} gave no answer, {self._model} was asked instead")
