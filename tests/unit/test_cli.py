@@ -20,7 +20,8 @@ URL = "http://localhost:7888"
 
 
 def ready(**given: Any) -> Any:
-    return SimpleNamespace(**{"credentials": "the session of auggie", "state": "/state", "notices": (), **given})
+    known = {"credentials": "the session of auggie", "state": "/state", "store": "/state/store.db", "notices": ()}
+    return SimpleNamespace(**known | given)
 
 
 class Server:
@@ -160,10 +161,21 @@ def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None
         "--connect-timeout-ms": "1",
         "--headers-timeout-ms": "2",
         "--body-timeout-ms": "3",
+        "--first-byte-timeout-ms": "5",
+        "--stall-timeout-ms": "6",
+        "--fallback-models": "a=b",
+        "--max-concurrency": "7",
+        "--rate-limit": "8",
+        "--queue-timeout-ms": "9",
+        "--shutdown-grace-ms": "10",
         "--body-limit": "4",
         "--fetch-urls": "no",
         "--claude-token-factor": "1.5",
         "--ca-file": str(tmp_path / "ca.pem"),
+        "--store": "memory",
+        "--store-ttl-days": "11",
+        "--store-limit": "12000000",
+        "--batch-concurrency": "13",
         "--state-dir": "state",
         "--config": str(tmp_path / "my.toml"),
     }
@@ -251,6 +263,7 @@ def test_the_banner_says_who_where_with_what_and_how() -> None:
         "  listening on  http://localhost:7888\n"
         "  credentials   the session of auggie\n"
         "  state         /state\n"
+        "  store         /state/store.db\n"
         "  Claude Code   ANTHROPIC_BASE_URL=http://localhost:7888 ANTHROPIC_AUTH_TOKEN=any claude\n"
         "  OpenAI client OPENAI_BASE_URL=http://localhost:7888/v1 OPENAI_API_KEY=any\n"
     )

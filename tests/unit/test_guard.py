@@ -212,9 +212,41 @@ def test_other_types_are_refused(content_type: str, method: str) -> None:
     assert verdict(method, ("host", HOST), ("content-type", content_type)) is ErrorKind.UNSUPPORTED_MEDIA_TYPE
 
 
-@pytest.mark.parametrize("headers", [[], [JSON, JSON], [JSON, ("content-type", "text/plain")]])
+BODY = ("content-length", "2")
+
+
+@pytest.mark.parametrize("headers", [[BODY], [JSON, JSON], [JSON, ("content-type", "text/plain")]])
 def test_there_must_be_one_type(headers: list[tuple[str, str]]) -> None:
     assert verdict("POST", ("host", HOST), *headers) is ErrorKind.UNSUPPORTED_MEDIA_TYPE
+
+
+@pytest.mark.parametrize("headers", [[], [("content-length", "0")]])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_request_with_neither_body_nor_type_is_taken(method: str, headers: list[tuple[str, str]]) -> None:
+    """`curl -X POST …/cancel`."""
+    assert verdict(method, ("host", HOST), *headers) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [BODY],
+        [("transfer-encoding", "chunked")],
+        [("content-length", "0"), ("transfer-encoding", "chunked")],
+        [("content-length", "0"), BODY],
+        [("content-length", "")],
+        [("content-length", "00")],
+        [("content-length", "0"), ("content-type", "text/plain")],
+        [("content-type", "text/plain")],
+        [("content-type", "")],
+    ],
+)
+def test_a_body_of_whatever_length_or_a_type_is_looked_at(headers: list[tuple[str, str]]) -> None:
+    assert verdict("POST", ("host", HOST), *headers) is ErrorKind.UNSUPPORTED_MEDIA_TYPE
+
+
+def test_a_foreign_page_may_not_post_without_a_body_either() -> None:
+    assert verdict("POST", ("host", HOST), ("origin", "http://evil.com")) is ErrorKind.PERMISSION
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])

@@ -78,6 +78,8 @@ def test_the_types_are_those_that_the_api_documents(kind: ErrorKind) -> None:
         assert 400 <= shape.status < 500
     elif kind is ErrorKind.BACKEND:
         assert shape.status == 502, "what the backend did is told apart from what the proxy did"
+    elif kind is ErrorKind.STORE:
+        assert shape.status == 503, "a database that is away comes back"
     else:
         assert shape.status == documented[shape.type]
 
@@ -183,9 +185,10 @@ def test_a_failure_of_the_proxy_itself() -> None:
     assert shown(Problem(ErrorKind.INTERNAL, "x"))[:2] == (500, "api_error")
 
 
-def test_threads_have_the_code_that_the_sdk_looks_for() -> None:
-    error = json.loads(render_error(Problem(ErrorKind.THREAD_UNSUPPORTED, "x"), "req_1"))
-    assert ERRORS[ErrorKind.THREAD_UNSUPPORTED].status == 400
+def test_a_thread_that_is_not_there_has_the_code_that_the_sdk_looks_for() -> None:
+    """`lib/threads/_thread_state.py` of Anthropic's Python SDK: it then sends the whole conversation."""
+    error = json.loads(render_error(Problem(ErrorKind.PREVIOUS_NOT_FOUND, "x"), "req_1"))
+    assert ERRORS[ErrorKind.PREVIOUS_NOT_FOUND].status == 400
     assert error["error"]["type"] == "invalid_request_error"
     assert error["error"]["details"] == {"error_code": "thread_unsupported_request"}
 

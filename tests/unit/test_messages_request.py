@@ -8,7 +8,6 @@ import pytest
 
 from augment_open_proxy.core.conversation import ChatRequest, Message, Text, Thinking, ToolCall, ToolChoice, ToolResult
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.dialects.anthropic_messages.errors import render_error
 from augment_open_proxy.dialects.anthropic_messages.request import parse, parse_count
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
 from tests.pipeline import upstream_request
@@ -335,14 +334,6 @@ def test_a_trailing_assistant_turn_is_refused_before_the_backend_sees_it() -> No
     assert caught.value.problem.kind is ErrorKind.INVALID_REQUEST
 
 
-@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
-def test_threads_are_refused_with_the_code_after_which_the_sdk_sends_the_whole_history(thread: Any) -> None:
-    """`lib/threads/_thread_state.py` of Anthropic's Python SDK; a plain 400 makes it fail."""
-    error = json.loads(render_error(refusal(body(thread=thread)), "req_1"))["error"]
-    assert error["type"] == "invalid_request_error"
-    assert error["details"]["error_code"] == "thread_unsupported_request"
-
-
 # --- Counting ---
 
 
@@ -366,9 +357,6 @@ NAMES = sorted(path.name for path in CAPTURES.glob("*POST_v1_messages*.json"))
 def test_what_real_clients_send_gives_a_sound_backend_request(name: str) -> None:
     asked = json.loads((CAPTURES / name).read_bytes())["body"]
     data = json.dumps(asked).encode()
-    if "thread" in asked:
-        assert refusal(data).kind is ErrorKind.THREAD_UNSUPPORTED
-        data = json.dumps({key: value for key, value in asked.items() if key != "thread"}).encode()
     tools = asked.get("tools") or []
     if tools and all(tool.get("type", "custom").startswith("web_") for tool in tools):
         assert "servers" in refusal(data).message

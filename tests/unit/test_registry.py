@@ -8,11 +8,11 @@ import pytest
 from augment_open_proxy.core.conversation import Message, Text
 from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
-from augment_open_proxy.dialects.dialect import Dialect
+from augment_open_proxy.dialects.dialect import NOTHING, Dialect
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
 from augment_open_proxy.dialects.openai_completions import OPENAI_COMPLETIONS
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
-from augment_open_proxy.dialects.registry import DIALECTS, nearest, parser
+from augment_open_proxy.dialects.registry import DIALECTS, nearest, reader
 from tests.pipeline import streamed, whole
 
 HELLO: dict[str, Any] = {"role": "user", "content": "Hello."}
@@ -68,13 +68,13 @@ def test_errors_are_told_in_the_shape_of_the_nearest_path(path: str, dialect: Di
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_a_dialect_reads_its_own_bodies(dialect: Dialect) -> None:
-    assert parser(dialect, body(RESPONSES if dialect is OPENAI_RESPONSES else CHAT)) is dialect.parse
+    assert reader(dialect, body(RESPONSES if dialect is OPENAI_RESPONSES else CHAT)) is dialect
 
 
 @pytest.mark.parametrize("dialect", [OPENAI_RESPONSES, ANTHROPIC_MESSAGES], ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("fields", [CHAT, RESPONSES, {}])
 def test_only_the_path_of_chats_takes_bodies_of_another(dialect: Dialect, fields: dict[str, Any]) -> None:
-    assert parser(dialect, body(fields)) is dialect.parse
+    assert reader(dialect, body(fields)) is dialect
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,9 @@ def test_only_the_path_of_chats_takes_bodies_of_another(dialect: Dialect, fields
 )
 def test_a_responses_body_on_the_path_of_chats_is_read_as_such(fields: dict[str, Any]) -> None:
     """Cursor posts such. Only the keys of the body itself tell which it is, not those within it."""
-    asked = parser(OPENAI_CHAT, body(fields))(body(fields)).request
+    reading = reader(OPENAI_CHAT, body(fields))
+    assert reading is OPENAI_RESPONSES
+    asked = reading.parse(body(fields), NOTHING).request
     assert all(message.role == "user" for message in asked.messages)
     assert asked.messages
 
@@ -108,7 +110,7 @@ def test_a_responses_body_on_the_path_of_chats_is_read_as_such(fields: dict[str,
     ],
 )
 def test_a_chat_is_read_as_a_chat(fields: dict[str, Any]) -> None:
-    assert parser(OPENAI_CHAT, body(fields)) is OPENAI_CHAT.parse
+    assert reader(OPENAI_CHAT, body(fields)) is OPENAI_CHAT
 
 
 @pytest.mark.parametrize(
@@ -117,14 +119,14 @@ def test_a_chat_is_read_as_a_chat(fields: dict[str, Any]) -> None:
 def test_a_body_that_is_neither_is_told_what_a_chat_lacks(fields: dict[str, Any]) -> None:
     given = body({"model": "gpt-5", **fields})
     with pytest.raises(ProxyError) as caught:
-        parser(OPENAI_CHAT, given)(given)
+        reader(OPENAI_CHAT, given).parse(given, NOTHING)
     assert caught.value.problem.param == "messages"
 
 
 @pytest.mark.parametrize("given", [b"", b"{", b"[]", b'"input"', b'{"input": \xff}', b"[" * 100_000])
 def test_what_is_no_json_object_is_refused_and_no_crash(given: bytes) -> None:
     with pytest.raises(ProxyError) as caught:
-        parser(OPENAI_CHAT, given)(given)
+        reader(OPENAI_CHAT, given).parse(given, NOTHING)
     assert caught.value.problem.message.startswith("The body ")
 
 
@@ -145,7 +147,7 @@ REQUESTS = {
 @pytest.mark.parametrize("read", DIALECTS, ids=lambda dialect: f"{dialect.name} read")
 @pytest.mark.parametrize("told", DIALECTS, ids=lambda dialect: f"{dialect.name} told")
 def test_what_one_dialect_read_another_can_answer(read: Dialect, told: Dialect) -> None:
-    parsed = read.parse(body(REQUESTS[read.name]))
+    parsed = read.parse(body(REQUESTS[read.name]), NOTHING)
     assert parsed.request.messages == (Message("user", (Text("Hello."),)),)
     assert b"Hi." in streamed(told, parsed, [ANSWER])
     answer = whole(told, parsed, [ANSWER])

@@ -1,4 +1,4 @@
-"""What a request refers to becomes content (pictures and documents by URL, the text of PDFs) or a clear refusal."""
+"""What is not content yet (files behind URLs, PDFs, sealed summaries) becomes content, or a clear refusal."""
 
 import asyncio
 import base64
@@ -9,11 +9,13 @@ import pytest
 
 from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Message, Part, Text, ToolResult
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
+from augment_open_proxy.policies.seal import SUMMARY, THINKING, seal
 from augment_open_proxy.server import pdf
 from augment_open_proxy.server.fetch import Fetched, Fetcher
 from augment_open_proxy.server.pdf import NoTextError, extract_text
 from augment_open_proxy.server.resolve import Resolver
 
+SECRET = b"secret"
 PNG, JPEG = b"\x89PNG\r\n\x1a\n and so on", b"\xff\xd8\xff\xe0 and so on"
 PARAM = "messages[0].content[0].source.url"
 
@@ -63,7 +65,7 @@ class Files:
 def resolved(*parts: Part, files: Files | None = None) -> tuple[Part, ...]:
     """The parts of one user message after resolving."""
     request = ChatRequest("m", (Message("user", parts),))
-    resolver = Resolver(cast("Fetcher", files or Files()))
+    resolver = Resolver(cast("Fetcher", files or Files()), SECRET)
     return asyncio.run(resolver.resolve(request)).messages[0].content
 
 
@@ -96,7 +98,7 @@ def image(data: bytes) -> str:
 def test_a_request_without_attachments_is_not_touched_and_fetches_nothing() -> None:
     request = ChatRequest("m", (Message("user", (Text("Hi."), ToolResult("a", (Text("done"),)))),))
     files = Files()
-    assert asyncio.run(Resolver(cast("Fetcher", files)).resolve(request)) is request
+    assert asyncio.run(Resolver(cast("Fetcher", files), SECRET).resolve(request)) is request
     assert files.asked == []
 
 
@@ -117,7 +119,7 @@ def test_everything_keeps_its_place() -> None:
 def test_all_messages_are_resolved_and_all_urls_fetched_together() -> None:
     files = Files(a=Fetched("image/png", PNG), b=Fetched("image/jpeg", JPEG))
     messages = tuple(Message("user", (picture(url, f"messages[{i}]"),)) for i, url in enumerate("aba"))
-    done = asyncio.run(Resolver(cast("Fetcher", files)).resolve(ChatRequest("m", messages, system=("s",))))
+    done = asyncio.run(Resolver(cast("Fetcher", files), SECRET).resolve(ChatRequest("m", messages, system=("s",))))
     assert [message.content[0] for message in done.messages] == [
         Image("image/png", image(PNG)),
         Image("image/jpeg", image(JPEG)),
@@ -200,6 +202,40 @@ def test_a_pdf_without_text_is_refused_and_told_why(data: bytes, why: str) -> No
     assert problem.param == PARAM
     assert PARAM in problem.message
     assert why in problem.message
+
+
+# --- Sealed summaries ---
+
+
+def summary(sealed: str | None) -> Attachment:
+    return Attachment("summary", PARAM, data=sealed)
+
+
+def test_a_summary_that_we_sealed_is_opened_and_said_to_be_one() -> None:
+    sealed = seal(SECRET, "Read a.txt. B\u00e9 brief.", carried=True, purpose=SUMMARY)
+    assert resolved(Text("Hi."), summary(sealed)) == (
+        Text("Hi."),
+        Text("Summary of the conversation so far:\n\nRead a.txt. B\u00e9 brief."),
+    )
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        None,
+        "",
+        "gAAAA",
+        seal(b"another", "Hm.", carried=True, purpose=SUMMARY),
+        seal(SECRET, "Hm.", carried=True, purpose=THINKING),
+        seal(SECRET, "Hm.", carried=False, purpose=SUMMARY),
+    ],
+    ids=["none", "empty", "OpenAI's", "another secret's", "of thinking", "not carried"],
+)
+def test_a_summary_of_another_is_refused_with_the_way_out(sealed: str | None) -> None:
+    problem = refusal(summary(sealed))
+    assert problem.param == PARAM
+    assert "AOP_SECRET" in problem.message
+    assert "send the conversation itself" in problem.message
 
 
 # --- The text of a PDF ---

@@ -17,7 +17,7 @@ from augment_open_proxy.core.conversation import (
     ToolResult,
 )
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.dialects.openai_responses.items import GO_ON, continued, parse_input
+from augment_open_proxy.dialects.openai_responses.items import GO_ON, continued, ends_with_trigger, parse_input
 
 PNG = "iVBORw0KGgo="
 PNG_URL = f"data:image/png;base64,{PNG}"
@@ -326,7 +326,6 @@ def test_the_base64_of_a_generated_image_is_no_text_for_the_model() -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        {"type": "compaction_trigger"},
         {"type": "ghost_snapshot"},
         {"type": "video"},
         {"type": ""},
@@ -339,12 +338,85 @@ def test_unknown_items_are_refused_by_path(item: dict[str, Any]) -> None:
     assert repr(item["type"]) in problem.message
 
 
-def test_a_reference_to_an_item_is_refused_with_the_way_out() -> None:
-    """The AI SDK sends them for all earlier turns unless it is told `store: false`."""
-    for item in ({"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}):  # `type` is optional there
-        problem = refusal(item)
-        assert (problem.param or "").startswith("input[0]")
-        assert "store" in problem.message
+# --- References ---
+
+ITEM = {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": "{}"}
+BY_ID = {"fc_1": json.dumps(ITEM).encode(), "ref_1": b'{"type": "item_reference", "id": "ref_1"}'}
+
+
+def referring(*items: Any) -> tuple[Message, ...]:
+    return parse_input([msgspec.Raw(json.dumps(item).encode()) for item in items], BY_ID)
+
+
+@pytest.mark.parametrize(
+    "reference", [{"type": "item_reference", "id": "fc_1"}, {"type": None, "id": "fc_1"}, {"id": "fc_1"}]
+)
+def test_a_reference_is_the_item_in_its_place(reference: Any) -> None:
+    """The AI SDK sends them for all earlier turns unless it is told `store: false`; `type` is optional there."""
+    asked, answered = user({"type": "input_text", "text": "Go."}), {"role": "assistant", "content": "Gone."}
+    assert referring(asked, reference, answered) == messages(asked, ITEM, answered)
+
+
+def test_a_reference_to_what_was_not_recalled_stands_for_nothing() -> None:
+    assert messages({"type": "item_reference", "id": "fc_1"}) == ()
+
+
+def test_a_reference_to_a_reference_leads_nowhere() -> None:
+    assert referring({"type": "item_reference", "id": "ref_1"}) == ()
+
+
+@pytest.mark.parametrize("id_", [{}, {"id": None}, {"id": ""}])
+def test_a_reference_needs_an_id(id_: dict[str, Any]) -> None:
+    assert refusal({"type": "item_reference", **id_}).param == "input[0].id"
+
+
+# --- Compaction ---
+
+TRIGGER = {"type": "compaction_trigger"}
+
+
+def ends(*items: Any) -> bool:
+    return ends_with_trigger([msgspec.Raw(json.dumps(item).encode()) for item in items])
+
+
+@pytest.mark.parametrize("kind", ["compaction", "compaction_summary"])
+def test_a_compaction_is_a_summary_that_has_to_be_unsealed(kind: str) -> None:
+    """By the older name too, which Codex has in its history."""
+    item = {"type": kind, "id": "cmp_1", "encrypted_content": "sealed"}
+    assert messages(item) == (Message("user", (Attachment("summary", "input[0].encrypted_content", data="sealed"),)),)
+
+
+@pytest.mark.parametrize("content", [{}, {"encrypted_content": None}, {"encrypted_content": ""}])
+def test_a_compaction_without_its_content_is_left_to_be_refused_where_it_is_unsealed(content: dict[str, Any]) -> None:
+    assert part({"type": "compaction", **content}) == Attachment("summary", "input[0].encrypted_content", data="")
+
+
+def test_a_trigger_is_no_message() -> None:
+    assert messages({"role": "user", "content": "Hi."}, TRIGGER) == messages({"role": "user", "content": "Hi."})
+
+
+@pytest.mark.parametrize("items", [[TRIGGER], [user(), TRIGGER], [user({"type": "input_text", "text": "a"}), TRIGGER]])
+def test_a_trigger_at_the_end_asks_for_compaction(items: list[Any]) -> None:
+    assert ends(*items)
+
+
+@pytest.mark.parametrize("items", [[], [user()], [{"role": "user", "content": 'Say "compaction_trigger".'}]])
+def test_nothing_else_asks_for_compaction(items: list[Any]) -> None:
+    assert not ends(*items)
+    assert not ends_with_trigger(None)
+    assert not ends_with_trigger("compaction_trigger")
+
+
+@pytest.mark.parametrize("items", [[TRIGGER, user()], [user(), TRIGGER, user(), TRIGGER], [TRIGGER, TRIGGER]])
+def test_what_follows_a_trigger_would_be_lost_and_is_refused(items: list[Any]) -> None:
+    with pytest.raises(ProxyError) as caught:
+        ends(*items)
+    place = f"input[{items.index(TRIGGER)}]"
+    assert caught.value.problem.param == place
+    assert place in caught.value.problem.message
+
+
+# --- The order ---
 
 
 def test_each_item_is_a_message_in_its_order() -> None:

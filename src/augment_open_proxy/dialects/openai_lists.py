@@ -26,7 +26,7 @@ def read_page(query: Iterable[tuple[str, str]], default: Order = "desc") -> Page
     """`limit` (1 to 100, 20 by default), `order` and `after`. Raises `ProxyError`."""
     given = dict(query)
     limit = given.get("limit", "20")
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= LARGEST_PAGE:
+    if not limit.isascii() or not limit.isdigit() or len(limit) > 9 or not 1 <= int(limit) <= LARGEST_PAGE:
         raise invalid_request(f"limit must be a number from 1 to {LARGEST_PAGE}.", "limit")
     order = _ORDERS.get(given.get("order", default))
     if order is None:

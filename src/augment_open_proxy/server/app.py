@@ -23,6 +23,8 @@ from augment_open_proxy.policies.chain import policies
 from augment_open_proxy.server import models
 from augment_open_proxy.server.answers import answer, error_response
 from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, respond
+from augment_open_proxy.server.batch_runner import BatchRunner
+from augment_open_proxy.server.batches import MessageBatches
 from augment_open_proxy.server.completions import StoredCompletions
 from augment_open_proxy.server.conversations import StoredConversations
 from augment_open_proxy.server.counting import TokenCounting
@@ -33,6 +35,7 @@ from augment_open_proxy.server.keeping import store_problem
 from augment_open_proxy.server.limits import Limits
 from augment_open_proxy.server.recall import Recall
 from augment_open_proxy.server.relay import Relays
+from augment_open_proxy.server.renewal import Renewal
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.server.responses import StoredResponses
 from augment_open_proxy.server.routes import Handler, Routes, path_name
@@ -57,6 +60,7 @@ class App:
         log: Log,
         stores: Stores,
         runs: Runs,
+        renewal: Renewal,
     ) -> None:
         self.relays = Relays()
         self.runs = runs
@@ -94,6 +98,8 @@ class App:
             self._routes.add(path, {"GET": _upgrade})
         TokenCounting(resolver, recall, upstream.listing, counter, factor, settings.body_limit).add_to(self._routes)
         StoredResponses(stores, runs, self.relays).add_to(self._routes)
+        self.batches = BatchRunner(exchange, stores, renewal, log, settings.batch_concurrency)
+        MessageBatches(stores, self.batches, settings.body_limit).add_to(self._routes)
         StoredConversations(stores, settings.body_limit).add_to(self._routes)
         StoredCompletions(stores, settings.body_limit).add_to(self._routes)
 

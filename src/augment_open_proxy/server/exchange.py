@@ -49,6 +49,8 @@ class Begun(Struct, frozen=True):
     notices: list[str]
     """What happened on the way to the reply, and the user should know; it grows until the first content."""
     turn: StoredTurn
+    asked: Turn
+    """The first of the turns with the backend; the model that is asked may change before its first content."""
 
     def items_of(self, turn: StoredTurn) -> Sequence[Item]:
         """What the turn adds to its conversation."""
@@ -110,21 +112,30 @@ class Exchange:
         try:
             await self._relays.run(relay, receive, batches)
         finally:
-            record.status = relay.status
+            record.status, record.effective_model = relay.status, begun.asked.model_id
             record.notices += tuple(begun.notices)
             if recorder.replies:
                 record.response = msgspec.Raw(dialect.render_reply(recorder.replies, delivery))
 
     async def begin(
-        self, dialect: Dialect, body: bytes, scope: Scope, record: Record, local: Local = NO_LOCAL
+        self,
+        dialect: Dialect,
+        body: bytes,
+        scope: Scope,
+        record: Record,
+        local: Local = NO_LOCAL,
+        owner: str | None = None,
     ) -> Begun:
-        """Prepare the turn that `body` asks for in `dialect`. Raises `ProxyError`."""
+        """Prepare the turn that `body` asks for in `dialect`. Raises `ProxyError`.
+
+        `owner` is given where the client that asked, and its key with it, is gone.
+        """
         turn_id = str(uuid.uuid4())
         record.request_id = dialect.id_prefix + turn_id
         if self._log.keeps_bodies:
             record.request = _shown(body)
         reading = reader(dialect, body)
-        owner = owner_of(scope)
+        owner = owner or owner_of(scope)
         past = await self._recall(reading, body, owner, local)
         parsed = reading.parse(body, past.recalled)
         if reading is not dialect:
@@ -167,9 +178,8 @@ class Exchange:
             background=parsed.keep is not None and parsed.keep.background,
             metadata=parsed.keep.metadata if parsed.keep is not None else {},
         )
-        return Begun(
-            dialect, parsed, opening, batches, _reply_headers(dialect, record, parsed.request), notices, stored
-        )
+        headers = _reply_headers(dialect, record, parsed.request)
+        return Begun(dialect, parsed, opening, batches, headers, notices, stored, turn)
 
     async def _run(self, begun: Begun, record: Record) -> AsyncGenerator[Batch]:
         """Begin a background run, which has a record of its own, and follow it."""
@@ -187,6 +197,7 @@ class Exchange:
                 case Finish() if recorder.replies:
                     own.response = msgspec.Raw(begun.dialect.render_reply(recorder.replies, begun.parsed.delivery))
             if isinstance(events[-1], Finish | Failure | Cancelled):
+                own.effective_model = begun.asked.model_id
                 own.notices += tuple(begun.notices)
                 self._log.write(own)
 

@@ -25,17 +25,17 @@ class Limits:
         self._concurrency = concurrency
         self._rate = rate
 
-    async def within(self, batches: AsyncGenerator[list[Event]]) -> AsyncGenerator[list[Event]]:
+    def within(self, batches: AsyncGenerator[list[Event]]) -> AsyncGenerator[list[Event]]:
         """The same batches, begun when there is a place. Raises `ProxyError` where none gets free in time."""
+        return batches if self._places is None and self._begun is None else self._in_turn(batches)
+
+    async def _in_turn(self, batches: AsyncGenerator[list[Event]]) -> AsyncGenerator[list[Event]]:
         async with self._place(), aclosing(batches):
             async for events in batches:
                 yield events
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        if self._places is None and self._begun is None:
-            yield
-            return
         try:
             async with asyncio.timeout(self._patience):
                 await self._enter()
@@ -67,16 +67,12 @@ class Limits:
             self._begun.append(time.monotonic())
 
     def _refusal(self) -> ProxyError:
-        if self._places is not None and self._places.locked():
-            what, setting, retry_after = (
-                f"{self._concurrency} turns run at once",
-                "AOP_MAX_CONCURRENCY",
-                BUSY_RETRY_AFTER,
-            )
-        else:
-            what, setting = f"{self._rate} turns a minute", "AOP_RATE_LIMIT"
-            oldest = self._begun[0] if self._begun else time.monotonic()
-            retry_after = max(1.0, oldest + MINUTE - time.monotonic())
+        what, setting, retry_after = f"{self._concurrency} turns at once", "AOP_MAX_CONCURRENCY", BUSY_RETRY_AFTER
+        if self._begun is not None and len(self._begun) == self._begun.maxlen:
+            minute_left = self._begun[0] + MINUTE - time.monotonic()
+            if minute_left > 0 or self._places is None:
+                what, setting = f"{self._rate} turns a minute", "AOP_RATE_LIMIT"
+                retry_after = max(1.0, minute_left)
         return ProxyError(
             Problem(
                 ErrorKind.RATE_LIMITED,

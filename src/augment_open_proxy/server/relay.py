@@ -55,6 +55,7 @@ class Relay:
         self._sending = False
         self._last_sent = 0.0
         self._pause = FIRST_HEARTBEAT
+        self._is_over = False
         self.status: int | None = None
         """The status that was sent."""
 
@@ -64,12 +65,17 @@ class Relay:
         try:
             async with asyncio.timeout(None) as scope:  # ended at once when the client leaves, or the proxy is stopped
                 self._scope = scope
-                watcher = asyncio.create_task(self._watch(receive, scope))
+                watcher = asyncio.create_task(self._watch(receive))
                 try:
                     await self._pump(batches)
                 finally:
+                    self._scope = None
                     watcher.cancel()
         except TimeoutError:
+            if not scope.expired():
+                raise
+            if self._is_over:
+                return
             if self._cut is not None:
                 await self._end_with(self._cut)
                 return
@@ -78,15 +84,19 @@ class Relay:
                 self.status = CLIENT_CLOSED_REQUEST
 
     async def _end_with(self, problem: Problem) -> None:
-        for choice, last in self._last.items():
-            await self._deliver([*closing(last), Failure(problem)], choice)
-            return
-        await self._deliver([Failure(problem)], 0)
+        """Tell the failure in a choice that has not ended yet."""
+        running = [choice for choice, last in self._last.items() if not isinstance(last, Finish)]
+        choice = running[0] if running else 0
+        await self._deliver([*closing(self._last.get(choice)), Failure(problem)], choice)
 
     def cut_off(self, problem: Problem) -> None:
         """End the reply now, with this failure."""
-        if self._scope is not None:
-            self._cut = problem
+        self._cut = problem
+        self._end_pump()
+
+    def _end_pump(self) -> None:
+        """End what the reply waits for, where that has not been done already."""
+        if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     async def _pump(self, batches: AsyncGenerator[Batch]) -> None:
@@ -129,6 +139,7 @@ class Relay:
         if self.status is None:
             await self._send_head(len(data) if last else None)
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        self._is_over = last
         self._sending = False
         self._last_sent = asyncio.get_running_loop().time()
 
@@ -141,7 +152,7 @@ class Relay:
         self.status = 200
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _watch(self, receive: Receive, scope: asyncio.Timeout) -> None:
+    async def _watch(self, receive: Receive) -> None:
         """Wait for the client to leave, and send heartbeats meanwhile."""
         loop = asyncio.get_running_loop()
         while True:
@@ -149,19 +160,21 @@ class Relay:
                 async with asyncio.timeout_at(self._last_sent + self._pause if self._streams else None):
                     message = await receive()
             except TimeoutError:
-                if loop.time() - self._last_sent >= self._pause and not self._sending:
+                if self._sending:
+                    self._last_sent = loop.time()  # it is the client that is slow
+                elif loop.time() - self._last_sent >= self._pause:
                     await self._heartbeat()
                 continue
             if message["type"] == "http.disconnect":
-                scope.reschedule(loop.time())
+                self._end_pump()
                 return
 
     async def _heartbeat(self) -> None:
         """Say that the reply is coming; nothing while the turn waits for its place, since its status is open."""
         if self._held or self.status is not None:
             await self._write(self._rendered_held() + self._renderer.heartbeat())
+            self._pause = HEARTBEAT
         self._last_sent = asyncio.get_running_loop().time()
-        self._pause = HEARTBEAT
 
 
 class Relays:
@@ -169,8 +182,11 @@ class Relays:
 
     def __init__(self) -> None:
         self._relays: set[Relay] = set()
+        self._are_cut_off = False
 
     async def run(self, relay: Relay, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
+        if self._are_cut_off:
+            raise ProxyError(STOPPED)
         self._relays.add(relay)
         try:
             await relay.run(receive, batches)
@@ -178,6 +194,7 @@ class Relays:
             self._relays.discard(relay)
 
     def cut_off(self) -> None:
-        """End all of them with an error that says that the proxy is being stopped."""
+        """End all of them with an error that says that the proxy is being stopped; no other begins after that."""
+        self._are_cut_off = True
         for relay in list(self._relays):
             relay.cut_off(STOPPED)

@@ -24,6 +24,7 @@ from augment_open_proxy.journal.store.opening import Stores, default_url
 from augment_open_proxy.journal.store.opening import describe as describe_store
 from augment_open_proxy.server.app import App
 from augment_open_proxy.server.fetch import Fetcher
+from augment_open_proxy.server.renewal import Renewal
 from augment_open_proxy.server.runs import Runs
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.state import StateFolder
@@ -97,7 +98,9 @@ async def open_app(settings: Settings, log: Log, *, use_cli: bool = True) -> Asy
         store = settings.store or ("memory" if state.warning else default_url(settings.state_dir))
         stores = Stores(store, ttl=settings.store_ttl, size_limit=settings.store_limit, instance=str(uuid.uuid4()))
         stack.push_async_callback(stores.close)
-        runs = Runs(stores)
+        renewal = Renewal(stores)
+        stack.push_async_callback(renewal.close)
+        runs = Runs(stores, renewal)
         stack.push_async_callback(runs.close)
         upstream = Upstream(
             client,
@@ -108,7 +111,9 @@ async def open_app(settings: Settings, log: Log, *, use_cli: bool = True) -> Asy
             settings.first_byte_timeout,
             settings.stall_timeout,
         )
-        app = App(settings, upstream, fetcher, secret, log, stores, runs)
+        app = App(settings, upstream, fetcher, secret, log, stores, runs, renewal)
+        stack.push_async_callback(app.batches.close)
+        app.batches.resume(store)
         notices = (state.warning,) if state.warning else ()
         yield app, Ready(credentials.describe(), place, describe_store(store), notices)
 
@@ -173,7 +178,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=None if grace is None else math.ceil(grace + LAST_WORDS),
+                timeout_graceful_shutdown=None if grace is None else math.ceil(grace + LAST_WORDS) + 1,
             )
         )
         self._app = app
@@ -188,19 +193,23 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.is_draining = True
+        self._app.batches.stop()
         end = asyncio.get_running_loop().time() + self._grace
         cutting = asyncio.create_task(self._cut_off_at(end))
         await super().shutdown(sockets)
-        runs = asyncio.create_task(self._app.runs.drain())
-        while not runs.done() and not self._is_over(end):
-            await asyncio.wait([runs], timeout=0.1)
-        for task in (cutting, runs):
+        work = [asyncio.create_task(drain()) for drain in (self._app.runs.drain, self._app.batches.drain)]
+        while not all(task.done() for task in work) and not self._is_over(end):
+            await asyncio.wait(work, timeout=0.1)
+        for task in (cutting, *work):
             task.cancel()
 
     async def _cut_off_at(self, end: float) -> None:
         while not self._is_over(end):  # noqa: ASYNC110 (a signal handler must not touch the loop)
             await asyncio.sleep(0.1)
         self._app.relays.cut_off()
+        await asyncio.sleep(LAST_WORDS)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # whoever does not even read that
 
     def _is_over(self, end: float) -> bool:
         return self._is_hurried or asyncio.get_running_loop().time() >= end

@@ -5,8 +5,9 @@ A run belongs to the process that began it. Others see it through the store: the
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
 
 from augment_open_proxy.core.errors import ErrorKind, Problem
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, closing
@@ -14,11 +15,13 @@ from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Turn
 from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.keeping import ItemsOf, opened, save, with_replies
+from augment_open_proxy.server.renewal import Renewal
+
+if TYPE_CHECKING:
+    from augment_open_proxy.journal.store.database import Database
 
 FLUSH = 0.25
 """Seconds that events may wait until they are stored, and between two looks at another process' run."""
-RENEWAL = 2.0
-"""Seconds between two signs of life of the runs here."""
 CANCEL_WAIT = 10.0
 """Seconds that a client waits for the end of a run elsewhere."""
 _PROBLEM = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
@@ -110,10 +113,10 @@ class Run:
 class Runs:
     """The runs of this process, and the way to those of others."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, renewal: Renewal) -> None:
         self._stores = stores
+        self._renewal = renewal
         self._runs: dict[str, tuple[Run, asyncio.Task[None]]] = {}
-        self._renewing: asyncio.Task[None] | None = None
 
     async def start(self, turn: Turn, batches: AsyncGenerator[Batch], items_of: ItemsOf, see: See) -> Run:
         """Begin to produce `turn`. It is stored as running when this returns. Raises `ProxyError`."""
@@ -123,8 +126,7 @@ class Runs:
         task = asyncio.create_task(run.drain(batches))
         self._runs[turn.id] = run, task
         task.add_done_callback(lambda _: self._runs.pop(turn.id, None))
-        if self._renewing is None or self._renewing.done():
-            self._renewing = asyncio.create_task(self._renew())
+        self._renewal.cover(self)
         return run
 
     async def follow(self, turn: Turn) -> AsyncGenerator[Batch]:
@@ -177,20 +179,13 @@ class Runs:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        if self._renewing is not None:
-            self._renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewing
 
-    async def _renew(self) -> None:
-        """Say that the runs here are alive, and end those whose end was asked for elsewhere."""
-        while self._runs:
-            await asyncio.sleep(RENEWAL)
-            try:
-                asked = await (await self._stores.open()).turns.renew()
-            except Exception:
-                _log.exception("the store could not be told that background responses are running")
-                continue
-            for id_ in asked:
-                if id_ in self._runs:
-                    self._runs[id_][1].cancel()
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._runs)
+
+    async def renewed(self, store: "Database", asked: Sequence[str]) -> None:
+        """End the runs whose end was asked for elsewhere."""
+        for id_ in asked:
+            if id_ in self._runs:
+                self._runs[id_][1].cancel()

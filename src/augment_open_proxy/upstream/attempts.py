@@ -58,12 +58,12 @@ class Turn:
         self.model_id = upstream.listing.current().resolve(request.model, request.effort)
         """The backend's id of the model that answers."""
         self.body = encode(request, self.model_id, conversation_id)
+        self._recovery = Recovery(upstream.listing.current().base, self._fallbacks())
 
     async def events(self) -> AsyncGenerator[list[Event]]:
         """The reply's events after its `Opening`, in batches as they arrive; the last batch ends with a terminal."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        recovery: Recovery | None = None
         self._upstream.budget.count()
         while True:
             decoder = Decoder()
@@ -74,11 +74,11 @@ class Turn:
                     f"{self._credentials.url}/chat-stream", self._headers(), self.body, self._patience()
                 ) as answer:
                     data = await answer.read()
-                    while data and not decoder.ended:
+                    while data:
                         events = decoder.feed(data)
+                        if decoder.ended:
+                            break
                         if events:
-                            if not given and isinstance(events[0], Failure):
-                                break
                             given = True
                             yield events
                         if decoder.has_stop_reason:
@@ -88,17 +88,25 @@ class Turn:
                     else:
                         events = decoder.close()
             except ProxyError as error:
-                events = decoder.fail(error.problem)
-            if given or not events or not isinstance(events[0], Failure):
-                if events:
-                    yield events
-                return
-            recovery = recovery or self._recovery()
-            step = recovery.after(events[0].problem, loop.time() - began, random.random(), self._upstream.budget.take)  # noqa: S311
+                events = decoder.fail(error.problem) or events
+            step = None if given else self._step_after(events[0], loop.time() - began)
             if step is None or not self._take(step):
+                self._tell_of_skipped(decoder.skipped_lines)
                 yield events
                 return
             await asyncio.sleep(step.delay)
+
+    def _step_after(self, event: Event, elapsed: float) -> Step | None:
+        """What is tried next, where the first `event` of an attempt is its failure."""
+        if not isinstance(event, Failure):
+            return None
+        chance = random.random()  # noqa: S311 (nothing is kept secret by it)
+        return self._recovery.after(event.problem, self.model_id, elapsed, chance, self._upstream.budget.take)
+
+    def _tell_of_skipped(self, lines: int) -> None:
+        if lines:
+            what = "1 line of the backend's answer was" if lines == 1 else f"{lines} lines of the backend's answer were"
+            self._notices.append(f"{what} not readable")
 
     def _headers(self) -> dict[str, str]:
         return request_headers(self._credentials.token, self._request_id, self._conversation_id)
@@ -106,17 +114,16 @@ class Turn:
     def _patience(self) -> Patience:
         upstream = self._upstream
         first_byte = upstream.first_byte
-        if first_byte is None and upstream.fallbacks and self._fallbacks():
+        if first_byte is None and self._recovery.has_fallback:
             first_byte = FIRST_BYTE_WITH_FALLBACK
         return Patience(first_byte, upstream.stall)
 
     def _fallbacks(self) -> Sequence[str]:
-        base = self._upstream.listing.current().base(self.model_id)
         fallbacks = self._upstream.fallbacks
+        if not fallbacks:
+            return ()
+        base = self._upstream.listing.current().base(self.model_id)
         return fallbacks.get(self.model_id) or fallbacks.get(base or "") or ()
-
-    def _recovery(self) -> Recovery:
-        return Recovery(self.model_id, self._upstream.listing.current().base(self.model_id), self._fallbacks())
 
     def _take(self, step: Step) -> bool:
         """Make ready what `step` asks for; whether that can be had."""
@@ -125,18 +132,20 @@ class Turn:
             if renewed is None:
                 return False
             self._credentials = renewed
-        if step.model is not None or step.has_plain_history:
+        request, model_id = self._request, self.model_id
+        if step.has_plain_history:
+            request = with_plain_history(request)
+            if request == self._request:
+                return False  # there is nothing in it that could be written out
+        if step.model is not None:
             try:
-                self._encode(step)
+                effort = request.effort if step.takes_effort else None
+                model_id = self._upstream.listing.current().resolve(step.model, effort)
             except ProxyError:
                 return False
+        if (request, model_id) != (self._request, self.model_id):
+            self._request, self.model_id = request, model_id
+            self.body = encode(request, model_id, self._conversation_id)
         if step.notice is not None:
             self._notices.append(step.notice)
         return True
-
-    def _encode(self, step: Step) -> None:
-        if step.has_plain_history:
-            self._request = with_plain_history(self._request)
-        if step.model is not None:
-            self.model_id = self._upstream.listing.current().resolve(step.model, self._request.effort)
-        self.body = encode(self._request, self.model_id, self._conversation_id)

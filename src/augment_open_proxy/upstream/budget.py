@@ -35,7 +35,7 @@ class RetryBudget:
         self._forget(now)
         while self._retries and now - self._retries[0] >= WINDOW:
             self._retries.popleft()
-        if len(self._retries) >= max(ALWAYS, SHARE * sum(count for _, count in self._requests)):
+        if len(self._retries) + 1 > max(ALWAYS, SHARE * sum(count for _, count in self._requests)):
             return False
         self._retries.append(now)
         return True

@@ -70,8 +70,12 @@ class Catalog:
         return id_
 
     def base(self, id_: str) -> str | None:
-        """The model of which `id_` is a level of effort; `None` where it is none."""
-        return next((model.id for model in self._all.values() if id_ in model.ids[1:]), None)
+        """The model of which `id_` is a level of effort, listed or not; `None` where it is none."""
+        base, _, level = id_.rpartition("-")
+        model = self._all.get(base)
+        if model is None or id_ in self._all:
+            return None
+        return base if level in model.efforts or level in EFFORT_ORDER else None
 
     def has(self, name: str) -> bool:
         """Whether the listing holds this model."""

@@ -172,7 +172,7 @@ class Client:
             first_byte = Limit(patience.first_byte, "sent nothing for", "AOP_FIRST_BYTE_TIMEOUT_MS", "other_model")
             body = Limit(timeouts.body, "sent nothing more for", "AOP_BODY_TIMEOUT_MS")
             stall = Limit(patience.stall, "sent nothing more for", "AOP_STALL_TIMEOUT_MS", "other_model")
-            known = _shorter(head, first_byte), first_byte, _shorter(body, stall)
+            known = _shorter(head, first_byte), body if patience.first_byte is None else first_byte, _shorter(body, stall)
             self._known_limits[patience] = known
         return known
 
@@ -196,11 +196,9 @@ class Client:
                         deadline.close()
                         raise ProxyError(await _problem(response, headers["Authorization"]))
                     answering = True
-                    if first_byte.seconds is None:
+                    if patience.first_byte is None:
                         deadline.start()  # the wait for the first byte of the body is one of its own
-                        deadline.change(between)
-                    else:
-                        deadline.change(first_byte)
+                    deadline.change(first_byte)
                     yield Answer(response.content, deadline, between)
         except TimeoutError as error:
             raise ProxyError(_timeout(error, deadline, timeouts)) from error

@@ -21,29 +21,39 @@ EMPTY_WITHIN = 60.0
 
 
 class Step(Struct, frozen=True):
-    """The next attempt: after `delay` seconds, perhaps with another model or form. `notice` is for the user."""
+    """The next attempt: after `delay` seconds, perhaps with another model or form. `notice` is for the user.
+
+    `takes_effort`: whether the model is asked at the effort that the turn asks for, or as it is.
+    """
 
     delay: float = 0.0
     model: str | None = None
+    takes_effort: bool = False
     has_plain_history: bool = False
     needs_new_token: bool = False
     notice: str | None = None
 
 
 class Recovery:
-    """Decides for one turn. `base` is the model without its level of effort, where the turn's has one."""
+    """Decides for one turn. `base_of` gives the model without its level of effort, where it has one."""
 
-    def __init__(self, model: str, base: str | None, fallbacks: Sequence[str]) -> None:
-        self._model = model
-        self._base = base
+    def __init__(self, base_of: Callable[[str], str | None], fallbacks: Sequence[str]) -> None:
+        self._base_of = base_of
         self._fallbacks = list(fallbacks)
         self._tries = 1
         self._has_repeated_empty = False
         self._has_plain_history = False
         self._has_new_token = False
 
-    def after(self, problem: Problem, elapsed: float, chance: float, budget: Callable[[], bool]) -> Step | None:
-        """What is tried after `problem`; `None` where the client is told of it.
+    @property
+    def has_fallback(self) -> bool:
+        """Whether another model can be asked where this one says nothing."""
+        return bool(self._fallbacks)
+
+    def after(
+        self, problem: Problem, model: str, elapsed: float, chance: float, budget: Callable[[], bool]
+    ) -> Step | None:
+        """What is tried after the `problem` that `model` had; `None` where the client is told of it.
 
         `elapsed` seconds since the turn began; `chance` from 0 to 1; `budget` is asked last, whether the
         backend can be expected to bear one more try.
@@ -52,11 +62,8 @@ class Recovery:
             case "new_token" if not self._has_new_token:
                 self._has_new_token = True
                 return Step(needs_new_token=True)
-            case "base_model" if self._base is not None:
-                missing, self._model = self._model, self._base
-                self._base = None
-                notice = f"{missing} does not exist at the backend, {self._model} answers instead"
-                return Step(model=self._model, notice=notice)
+            case "base_model" if (base := self._base_of(model)) is not None:
+                return Step(model=base, notice=f"{model} does not exist at the backend, {base} answers instead")
             case "plain_history" if not self._has_plain_history:
                 self._has_plain_history = True
                 return Step(
@@ -66,7 +73,7 @@ class Recovery:
             case "again":
                 return self._again(problem, elapsed, chance, budget)
             case "other_model" | "again_or_other_model":
-                return self._after_nothing(problem, elapsed, budget)
+                return self._after_nothing(problem, model, elapsed, budget)
         return None
 
     def _again(self, problem: Problem, elapsed: float, chance: float, budget: Callable[[], bool]) -> Step | None:
@@ -81,7 +88,9 @@ class Recovery:
         self._tries += 1
         return Step(delay)
 
-    def _after_nothing(self, problem: Problem, elapsed: float, budget: Callable[[], bool]) -> Step | None:
+    def _after_nothing(
+        self, problem: Problem, model: str, elapsed: float, budget: Callable[[], bool]
+    ) -> Step | None:
         """After the empty completion, or silence: some prompts do this to some models, and not to others."""
         may_repeat = problem.remedy == "again_or_other_model" and elapsed <= EMPTY_WITHIN
         if may_repeat and not self._has_repeated_empty and budget():
@@ -89,6 +98,5 @@ class Recovery:
             return Step()
         if not self._fallbacks:
             return None
-        silent, self._model = self._model, self._fallbacks.pop(0)
-        self._base = None
-        return Step(model=self._model, notice=f"{silent} gave no answer, {self._model} was asked instead")
+        other = self._fallbacks.pop(0)
+        return Step(model=other, takes_effort=True, notice=f"{model} gave no answer, {other} was asked instead")

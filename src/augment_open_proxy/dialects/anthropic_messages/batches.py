@@ -83,12 +83,10 @@ def _check_params(params: bytes, path: str) -> None:
 
 def _within(problem: Problem, path: str) -> Problem:
     """A problem of a body, as one of the `path` that the body stands at."""
-    param = problem.param
-    if param is not None and problem.message.startswith(param):
-        message = f"{path}.{problem.message}"
-    else:
-        message = f"{path}: {problem.message}"
-    return msgspec.structs.replace(problem, message=message, param=f"{path}.{param}" if param else path)
+    param = f"{path}.{problem.param}" if problem.param else path
+    names_it = problem.param is not None and problem.message.startswith(problem.param)
+    message = f"{path}.{problem.message}" if names_it else f"{param}: {problem.message}"
+    return msgspec.structs.replace(problem, message=message, param=param)
 
 
 def read_batch_page(query: Iterable[tuple[str, str]]) -> Page:

@@ -137,14 +137,14 @@ def _with_past(wire_request: _R, recalled: Recalled) -> tuple[_R, tuple[Message,
             raise invalid_request(f"{name} stays what the thread was created with; leave it out.", name)
     if not recalled.turns:
         return wire_request, ()
-    first = _decode.decode(recalled.turns[0].request)
+    first = read(_decode, recalled.turns[0].request)
     return msgspec.structs.replace(wire_request, system=first.system, tools=first.tools), _past(recalled)
 
 
 def _past(recalled: Recalled) -> tuple[Message, ...]:
     messages: tuple[Message, ...] = ()
     for turn in recalled.turns:
-        own = _decode.decode(turn.request).messages
+        own = read(_decode, turn.request).messages
         reply = (Message("assistant", turn.reply.blocks),) if turn.reply.blocks else ()
         messages += tuple(_message(message, "the stored thread") for message in own) + reply
     return messages

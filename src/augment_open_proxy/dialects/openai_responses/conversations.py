@@ -54,7 +54,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Posted(Struct, frozen=True):
-    """What a client adds. `named` are the ids that it gave its items itself: they may be in the conversation already."""
+    """What a client adds. `named` are the ids that it gave itself: they may be in the conversation already."""
 
     items: tuple[Item, ...] = ()
     named: tuple[str, ...] = ()
@@ -101,8 +101,8 @@ def _posted(given: list[Raw], digits: str) -> Posted:
         path = f"items[{i}]"
         head = read(_head, bytes(raw), path)
         _check(head, path)
-        parse_item(bytes(raw), path)
         try:
+            parse_item(bytes(raw), path)
             item = as_item(raw, f"{digits}{i:04x}")
         except UNREADABLE as error:
             raise invalid_request(f"{path} cannot be kept: {error}.", path) from None

@@ -84,7 +84,7 @@ def parse_item(raw: bytes, path: str, by_id: Mapping[str, bytes] = {}) -> tuple[
         case "additional_tools" | "compaction_trigger":
             return ()
         case "item_reference":
-            referred = by_id.get(head.id or "")
+            referred = by_id.get(_needed(head.id, path, "id"))
             return () if referred is None else parse_item(referred, path)
         case "compaction" | "compaction_summary":
             sealed = read(_item, raw, path).encrypted_content

@@ -7,6 +7,7 @@ from augment_open_proxy.core.events import Block
 from augment_open_proxy.dialects.dialect import Recalled
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.items import ends_with_trigger, parse_input, parse_item
+from augment_open_proxy.dialects.reading import read
 
 _decoder = msgspec.json.Decoder(wire.Request)
 PLACE = "the stored conversation"
@@ -17,7 +18,7 @@ def parse_past(recalled: Recalled) -> tuple[Message, ...]:
     """What comes before the input. A compaction stands for all turns before it."""
     messages: tuple[Message, ...] = ()
     for turn in recalled.turns:
-        request = _decoder.decode(turn.request)
+        request = read(_decoder, turn.request)
         is_compaction = ends_with_trigger(request.input)
         reply = tuple(_message(block, is_compaction=is_compaction) for block in turn.reply.blocks)
         messages = reply if is_compaction else messages + parse_input(request.input, recalled.by_id) + reply

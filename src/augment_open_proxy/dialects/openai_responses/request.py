@@ -50,7 +50,8 @@ def references(body: bytes) -> References:
     conversation = _conversation(wire_request)
     if conversation and wire_request.previous_response_id:
         raise invalid_request("previous_response_id and conversation exclude each other.", "conversation")
-    heads = [read(_head, bytes(item)) for item in _input_list(wire_request) if b'"item_reference"' in bytes(item)]
+    given = enumerate(map(bytes, _input_list(wire_request)))
+    heads = [read(_head, item, f"input[{i}]") for i, item in given if b'"item_reference"' in item]
     items = tuple(head.id for head in heads if head.type == "item_reference" and head.id)
     return References(wire_request.previous_response_id or None, conversation, items)
 
@@ -69,7 +70,8 @@ def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
     messages = parse_past(recalled) + parse_input(wire_request.input, recalled.by_id)
     if not compacts:
         messages = continued(messages)
-    if not messages and not wire_request.instructions and recalled is not NOTHING:
+    is_all_there = recalled is not NOTHING or references(body) == NO_REFERENCES
+    if is_all_there and not messages and not wire_request.instructions:
         raise invalid_request("input is missing.", "input")
     keep = _keep(wire_request)
     return Parsed(
@@ -137,6 +139,8 @@ def _keep(wire_request: wire.Request) -> Keep | None:
 def _refuse(wire_request: wire.Request) -> None:
     if wire_request.prompt is not None:
         raise invalid_request("prompt names a template kept at OpenAI, which is not here; send all in input.", "prompt")
+    if wire_request.generate is False:
+        raise invalid_request("generate: false warms up a WebSocket, and means nothing here; leave it out.", "generate")
     if wire_request.top_logprobs or LOGPROBS in (wire_request.include or []):
         raise invalid_request("logprobs cannot be had: the Augment backend gives nothing of the kind.", "top_logprobs")
 

@@ -1,5 +1,6 @@
 """Stored responses: their items, and how they are shown again."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.items import TRIGGER
 from augment_open_proxy.dialects.openai_responses.reply import Responses, render, shape_of
 from augment_open_proxy.dialects.openai_responses.request import parse
+from augment_open_proxy.dialects.reading import read
 
 _decoder = msgspec.json.Decoder(wire.Request)
 _encode = msgspec.json.Encoder().encode
@@ -75,7 +77,7 @@ def items(body: bytes, reply: Reply) -> TurnItems:
 
 def given_items(body: bytes, response_id: str) -> tuple[Item, ...]:
     """The items of a request's input, as the API lists them. References and triggers are none."""
-    given = _decoder.decode(body).input
+    given = read(_decoder, body).input
     if given is None:
         return ()
     raw = [{"role": "user", "content": given}] if isinstance(given, str) else [_decoded(item) for item in given]
@@ -85,10 +87,7 @@ def given_items(body: bytes, response_id: str) -> tuple[Item, ...]:
 
 
 def as_item(raw: msgspec.Raw, suffix: str) -> Item:
-    """One item as the API lists it, with an id that is made of `suffix` where it has none.
-
-    Raises what `UNREADABLE` has, where it holds what can't be read and written again.
-    """
+    """One item as the API lists it, with an id that is made of `suffix` where it has none."""
     item = _listed(_decoded(raw), suffix)
     return Item(item["id"], _encode(item))
 
@@ -102,7 +101,12 @@ def made_items(body: bytes, reply: Reply) -> tuple[Item, ...]:
 
 
 def _decoded(item: msgspec.Raw) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.json.decode(mended(bytes(item)))
+    text = mended(bytes(item))
+    fields: dict[str, Any]
+    try:
+        fields = msgspec.json.decode(text)
+    except msgspec.ValidationError:  # a number that is out of range, which is written as null
+        fields = json.loads(text, parse_int=float)
     return fields
 
 
@@ -136,7 +140,8 @@ def _listed(item: dict[str, Any], suffix: str) -> dict[str, Any]:
 
 def _filled(fields: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """With the defaults of those that are missing or null."""
-    return {**fields, **{name: value for name, value in defaults.items() if fields.get(name) is None}}
+    given = {name: value for name, value in fields.items() if value is not None or name not in defaults}
+    return {**defaults, **given}
 
 
 def _content(role: object, content: object) -> list[Any]:

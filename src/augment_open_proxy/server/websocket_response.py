@@ -1,0 +1,110 @@
+"""One `response.create` of a WebSocket → the events of its response.
+
+To `Relay` it is an HTTP answer whose body is lines, each of them a message.
+"""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from augment_open_proxy.core.events import Event, Failure, Finish, Opening, Usage
+from augment_open_proxy.core.jsontext import mended
+from augment_open_proxy.dialects.dialect import Dialect
+from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
+from augment_open_proxy.dialects.openai_responses.websocket import Create, Lane, Messages
+from augment_open_proxy.journal.log import Log, without_base64
+from augment_open_proxy.journal.record import Record, Recorder
+from augment_open_proxy.journal.store.opening import Stores
+from augment_open_proxy.journal.store.records import Turn
+from augment_open_proxy.server.asgi import Receive, Scope, Send
+from augment_open_proxy.server.caller import owner_of
+from augment_open_proxy.server.choices import Batch
+from augment_open_proxy.server.exchange import Begun, Exchange
+from augment_open_proxy.server.keeping import kept, with_replies
+from augment_open_proxy.server.recall import Local, Recall
+from augment_open_proxy.server.relay import Relay, Relays
+from augment_open_proxy.server.remembered import Remembered
+
+
+class Responder:
+    """Produces responses for connections."""
+
+    def __init__(self, exchange: Exchange, recall: Recall, stores: Stores, relays: Relays, log: Log) -> None:
+        self._exchange = exchange
+        self._recall = recall
+        self._stores = stores
+        self._relays = relays
+        self._log = log
+
+    async def respond(
+        self, create: Create, scope: Scope, receive: Receive, send: Send, record: Record, remembered: Remembered
+    ) -> None:
+        """Send one response. Raises `ProxyError` as long as nothing of it was sent; `scope` is the connection's."""
+        begin = self._exchange.begin if create.generates else self._begin_without_model
+        begun = await begin(OPENAI_RESPONSES, create.body, scope, record, remembered)
+        delivery, batches = begun.parsed.delivery, begun.batches
+        if begun.parsed.keep is not None:
+            batches = kept(batches, begun.turn, 1, self._stores, begun.items_of)
+        recorder = Recorder(record, keep_body=self._log.keeps_bodies)
+        renderer = Messages(OPENAI_RESPONSES.stream(delivery), create.lane)
+        relay = Relay(send, renderer, lambda: [], recorder, streams=True)
+        try:
+            await self._relays.run(relay, receive, _remembering(batches, begun, create.lane, remembered))
+        finally:
+            record.status = relay.status
+            record.notices += tuple(begun.notices)
+            if recorder.replies:
+                record.response = msgspec.Raw(OPENAI_RESPONSES.render_reply(recorder.replies, delivery))
+
+    async def _begin_without_model(
+        self, dialect: Dialect, body: bytes, scope: Scope, record: Record, local: Local
+    ) -> Begun:
+        """A turn that is only kept, to be gone on from: what it says need not be anything to answer yet."""
+        record.request_id = dialect.id_prefix + str(uuid.uuid4())
+        owner = owner_of(scope)
+        past = await self._recall(dialect, body, owner, local)
+        parsed = dialect.parse(body, past.recalled)
+        if self._log.keeps_bodies:
+            record.request = without_base64(msgspec.json.decode(mended(body)))
+        record.model = parsed.request.model
+        opening = Opening(record.request_id, int(time.time()), record.model, 0)
+        turn = Turn(
+            id=opening.id,
+            kind="response",
+            owner=owner,
+            root=past.root or opening.id,
+            created=opening.created,
+            model=opening.model,
+            request=body,
+            replies=(),
+            previous=past.references.previous,
+            conversation=past.references.conversation,
+            metadata=parsed.keep.metadata if parsed.keep is not None else {},
+        )
+        return Begun(dialect, parsed, opening, _nothing(opening), [], [], turn)
+
+
+async def _nothing(opening: Opening) -> AsyncGenerator[Batch]:
+    """A reply that says nothing."""
+    yield 0, [opening]
+    yield 0, [Finish("stop", None, Usage(0, 0), at=int(time.time()))]
+
+
+async def _remembering(
+    batches: AsyncGenerator[Batch], begun: Begun, lane: Lane, remembered: Remembered
+) -> AsyncGenerator[Batch]:
+    """The same batches; before the last one comes, the turn is remembered, unless the store has all of its chain."""
+    said: list[Event] = []
+    async with aclosing(batches):
+        async for choice, events in batches:
+            said += events
+            match events[-1]:
+                case Finish(is_unstored=is_unstored):
+                    if is_unstored or begun.parsed.keep is None or begun.turn.previous in remembered:
+                        remembered.add(lane, with_replies(begun.turn, [said]))
+                case Failure():
+                    remembered.forget(lane, begun.turn.previous)
+            yield choice, events
