@@ -32,7 +32,11 @@ PURE = ("core", "dialects", "policies", "tokens", *(f"upstream/{name}" for name 
 IMPURE_MODULES = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "sys", "threading", "time"}
 IMPURE_MODULES |= {"datetime", "uuid", "aiohttp", "uvicorn", "pathlib"}
 
-ONE_PLACE = {"aiohttp": {"upstream/client", "simulator/server", "server/fetch"}, "uvicorn": {"server/run"}}
+ONE_PLACE = {
+    "aiohttp": {"upstream/client", "simulator/server", "server/fetch"},
+    "uvicorn": {"server/run", "server/websocket_protocol"},
+    "websockets": {"server/websocket_protocol"},
+}
 """Libraries that only these modules may import."""
 
 MODULES = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.rglob("*.py"))

@@ -173,6 +173,20 @@ def _fallbacks(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def _keys(text: str) -> tuple[str, ...]:
+    keys = _words(text)
+    if not all(re.fullmatch(r"[!-~]{8,}", key) for key in keys):
+        raise ValueError("keys of at least 8 characters each, in ASCII without spaces, separated by commas")
+    return keys
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(origin.rstrip("/") for origin in _words(text))
+    if not all(re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#*@]+", origin) for origin in origins):
+        raise ValueError("origins such as https://chat.example.org, without path and wildcard, separated by commas")
+    return tuple(origin.lower() for origin in origins)
+
+
 def _path(text: str) -> Path:
     try:
         path = Path(text).expanduser()
@@ -245,6 +259,24 @@ class Settings:
     )
     allowed_hosts: tuple[str, ...] = _setting(
         "AOP_ALLOWED_HOSTS", "", _hosts, "--allowed-hosts NAMES", "other host names that clients reach the proxy under"
+    )
+    api_keys: tuple[str, ...] = _setting(
+        "AOP_API_KEY", "", _keys, "", "keys that clients must send, one or several, comma separated", secret=True
+    )
+    allow_unauthenticated: bool = _setting(
+        "AOP_ALLOW_UNAUTHENTICATED",
+        "false",
+        _yes_or_no,
+        "--allow-unauthenticated YES",
+        "ask for no key where other machines can reach the port",
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "AOP_CORS_ORIGINS",
+        "",
+        _origins,
+        "--cors-origins ORIGINS",
+        "origins of web pages that may use the proxy, exactly as browsers send them",
+        aliases={"CORS_ORIGIN": _origins},
     )
     augment_api_token: str | None = _setting(
         "AUGMENT_API_TOKEN", "", _optional(_token), "", "token of the Augment account", secret=True

@@ -1,8 +1,8 @@
 """Every response object and event is valid by the public Open Responses document (2026-04-24).
 
 The document lies beside the checkout, in `../shared`; where it is missing, these tests are skipped. It knows function
-calls alone: items of custom tools, of the local shell and of namespaces, which OpenAI's API has, are held to the SDK's
-types in `tests/clients/`.
+calls alone: items of custom tools, of the local shell and of namespaces, and streams of compactions, which OpenAI's API
+has, are held to the SDK's types in `tests/unit/test_responses_reply.py`.
 """
 
 import json
@@ -26,8 +26,8 @@ from tests.properties.strategies import any_bytes
 DOCUMENT = Path(__file__).parents[3] / "shared" / "openresponses-2026-04-24.json"
 pytestmark = pytest.mark.skipif(not DOCUMENT.exists(), reason="../shared/openresponses-2026-04-24.json is not there")
 
-OTHER_TOOLS = {"custom_tool", "custom_tool_patch_argument", "local_shell", "namespaced_tool"}
-SCENARIOS = [name for name, dialect in CASES if dialect is OPENAI_RESPONSES and name not in OTHER_TOOLS]
+UNKNOWN = {"compaction", "custom_tool", "custom_tool_patch_argument", "local_shell", "namespaced_tool"}
+SCENARIOS = [name for name, dialect in CASES if dialect is OPENAI_RESPONSES and name not in UNKNOWN]
 PARSED = Parsed(ChatRequest("gpt-5", (Message("user", (Text("Go."),)),), thinking="sealed"), Delivery(stream=True))
 
 

@@ -4,7 +4,7 @@ The rules: `accumulate_event` in `lib/streaming/_messages.py` of Anthropic's Pyt
 """
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from hypothesis import example, given, settings
@@ -15,11 +15,11 @@ from augment_open_proxy.core.events import Failure
 from augment_open_proxy.core.reply import fold
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
-from augment_open_proxy.policies.sealing import unseal
+from augment_open_proxy.policies.seal import unseal
 from tests.pipeline import INPUT_ESTIMATE, POLICIES, TURN_ID, reply_events, streamed, whole
 from tests.properties.strategies import answers, any_bytes, cuts, places
 
-OUTPUTS: tuple[ThinkingOutput, ...] = ("plain", "sealed", "omitted", "none")
+OUTPUTS: tuple[ThinkingOutput, ...] = get_args(ThinkingOutput)
 TOOLS = tuple(Tool(name, "", msgspec.Raw(b'{"type":"object"}')) for name in ("read", "apply_patch"))
 SECRET: bytes = POLICIES[0].keywords["secret"]  # type: ignore[attr-defined]
 DELTAS = {
@@ -91,11 +91,10 @@ def test_how_thinking_is_shown_changes_nothing_else(data: bytes) -> None:
     content = {thinking: reply["body"]["content"] for thinking, reply in replies.items()}
     thoughts = [block["thinking"] for block in content["plain"] if block["type"] == "thinking"]
     assert [b for b in content["plain"] if b["type"] != "thinking"] == content["none"]
-    for thinking in ("sealed", "omitted"):
+    for thinking in ("sealed", "carried", "omitted"):
         given_out = [block for block in content[thinking] if block["type"] == "thinking"]
-        assert [block["thinking"] for block in given_out] == (
-            thoughts if thinking == "sealed" else [""] * len(thoughts)
-        )
+        shown = [""] * len(thoughts) if thinking == "omitted" else thoughts
+        assert [block["thinking"] for block in given_out] == shown
         opened = [unseal(SECRET, block["signature"], block["thinking"]) for block in given_out]
         assert opened == thoughts, "each seal opens when it comes back"
     assert len({json.dumps(reply["body"]["usage"]) for reply in replies.values()}) == 1

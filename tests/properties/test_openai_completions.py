@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment_open_proxy.core.events import Failure
-from augment_open_proxy.dialects.dialect import Parsed, renderer
+from augment_open_proxy.dialects.dialect import NOTHING, Parsed, renderer
 from augment_open_proxy.dialects.openai_completions import OPENAI_COMPLETIONS
 from tests.pipeline import reply_events, streamed
 from tests.properties.strategies import any_bytes, cuts, places
@@ -17,7 +17,8 @@ prompts = st.text(max_size=20)
 
 def parsed(prompt: str, echo: bool) -> Parsed:
     fields: dict[str, Any] = {"model": "claude-sonnet-4-5", "prompt": prompt, "echo": echo}
-    return OPENAI_COMPLETIONS.parse(json.dumps({**fields, "stream_options": {"include_usage": True}}).encode())
+    fields["stream_options"] = {"include_usage": True}
+    return OPENAI_COMPLETIONS.parse(json.dumps(fields).encode(), NOTHING)
 
 
 @given(data=any_bytes, at=places, prompt=prompts, echo=st.booleans())

@@ -1,22 +1,30 @@
 """Responses: numbers and indices are coherent, and the final object is what the deltas built, for any answer."""
 
 import json
-from typing import Any
+import uuid
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Message, Text, ThinkingOutput
+from augment_open_proxy.core.events import Event
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
+from augment_open_proxy.dialects.framing import Frame
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
+from augment_open_proxy.dialects.openai_responses.shape import Shape
+from augment_open_proxy.dialects.openai_responses.stored import items
+from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
+from augment_open_proxy.dialects.openai_responses.wire import Echo
 from tests.cases import parsed_request, per_case, upstream_answer
-from tests.pipeline import streamed, whole
-from tests.properties.strategies import any_bytes, cuts, places
+from tests.pipeline import TURN_ID, reply_events, streamed, whole, whole_reply
+from tests.properties.strategies import answers, any_bytes, cuts, places
 
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
-def parsed(thinking: ThinkingOutput) -> Parsed:
+def parsed(thinking: ThinkingOutput, shape: Shape | None = None) -> Parsed:
     return Parsed(
         ChatRequest(
             "gpt-5",
@@ -24,11 +32,11 @@ def parsed(thinking: ThinkingOutput) -> Parsed:
             tools=(CustomTool("apply_patch", ""),),
             thinking=thinking,
         ),
-        Delivery(stream=True),
+        Delivery(stream=True, shape=shape),
     )
 
 
-@pytest.mark.parametrize("thinking", ["plain", "sealed", "omitted", "none"])
+@pytest.mark.parametrize("thinking", get_args(ThinkingOutput))
 @given(data=any_bytes, at=places)
 @settings(max_examples=150)
 def test_the_final_object_is_what_the_deltas_built(thinking: ThinkingOutput, data: bytes, at: list[int]) -> None:
@@ -69,7 +77,9 @@ def events_in(body: bytes) -> list[Any]:
 def check_frame(events: list[Any]) -> None:
     """The numbers, the beginning and the end."""
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
+    queued = ["response.queued"] if events[0]["response"]["background"] else []
+    beginning = ["response.created", *queued, "response.in_progress"]
+    assert [event["type"] for event in events[: len(beginning)]] == beginning
     assert events[-1]["type"] in ENDS
     assert not any(event["type"] in ENDS for event in events[:-1])
     assert len({event["response"]["id"] for event in events if "response" in event}) == 1
@@ -114,3 +124,76 @@ def check_item(item: Any, current: dict[str, Any]) -> None:
         case _:
             text = item["input"]
     assert text == current["text"]
+
+
+# --- A stream that is taken up again ---
+
+shapes = st.builds(
+    lambda background, seals: Shape(Echo(background=background), gives_seals=seals), st.booleans(), st.booleans()
+)
+
+
+def frames(batches: list[list[Event]], rendering: ResponsesStream) -> list[Frame]:
+    return [frame for batch in batches for frame in rendering.feed(batch)]
+
+
+@given(
+    data=any_bytes, at=places, shape=shapes, thinking=st.sampled_from(get_args(ThinkingOutput)), skip=st.integers(0, 60)
+)
+@settings(max_examples=300)
+def test_a_stream_that_is_taken_up_again_has_all_frames_but_the_first(
+    data: bytes, at: list[int], shape: Shape, thinking: ThinkingOutput, skip: int
+) -> None:
+    """Whether its events come as they came then or all at once, as from the store."""
+    asked = parsed(thinking, shape)
+    batches = reply_events(OPENAI_RESPONSES, asked, cuts(data, at))
+    expected = frames(batches, ResponsesStream(asked.delivery))[skip:]
+    stored = [event for batch in batches for event in batch]
+    for again in (batches, [stored], [[event] for event in stored]):
+        assert frames(again, ResponsesStream(asked.delivery, skip=skip)) == expected
+
+
+@given(data=any_bytes, at=places, beats=st.lists(st.integers(0, 10), max_size=5))
+def test_heartbeats_change_nothing_of_the_numbers(data: bytes, at: list[int], beats: list[int]) -> None:
+    asked = parsed("plain")
+    batches = reply_events(OPENAI_RESPONSES, asked, cuts(data, at))
+    rendering, quiet = ResponsesStream(asked.delivery), ResponsesStream(asked.delivery)
+    last = 0
+    for number, batch in enumerate(batches):
+        for _ in range(beats.count(number)):
+            ((_, beat),) = rendering.heartbeat()
+            assert json.loads(beat) == {"type": "keepalive", "sequence_number": last}
+        made = rendering.feed(batch)
+        assert made == quiet.feed(batch)
+        last = json.loads(made[-1][1])["sequence_number"] if made else last
+
+
+# --- Items ---
+
+GIVEN: list[dict[str, Any]] = [
+    {"role": "user", "content": "Go."},
+    {"role": "assistant", "content": [{"type": "output_text", "text": "Gone."}]},
+    {"type": "message", "role": "developer", "content": []},
+    {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "a", "output": "x"},
+    {"type": "custom_tool_call", "call_id": "b", "name": "p", "input": "x"},
+    {"type": "reasoning", "summary": []},
+    {"type": "item_reference", "id": "msg_1"},
+    {"type": "additional_tools", "role": "developer", "tools": []},
+    {"type": "web_search_call", "status": "completed", "action": {"type": "search"}},
+]
+
+
+@given(given=st.text(max_size=5) | st.lists(st.sampled_from(GIVEN), max_size=8), data=answers)
+def test_each_item_of_a_turn_has_an_id_of_its_own_that_tells_the_turn(given: Any, data: bytes) -> None:
+    body = json.dumps({"model": "gpt-5", "input": given, "instructions": "Be brief."}).encode()
+    reply = whole_reply(OPENAI_RESPONSES, parsed("carried"), [data])
+    found = items(body, reply)
+    ids = [item.id for item in (*found.given, *found.made)]
+    assert len(set(ids)) == len(ids)
+    assert [json.loads(item.json)["id"] for item in (*found.given, *found.made)] == ids
+    assert {uuid.UUID(id_.rpartition("_")[2][:32]) for id_ in ids} <= {uuid.UUID(TURN_ID)}
+    assert len(found.made) == len(reply.blocks)
+    references = 0 if isinstance(given, str) else sum("tools" in item or "id" in item for item in given)
+    assert len(found.given) == (1 if isinstance(given, str) else len(given) - references)
+    assert items(body, reply) == found, "so that they are found again"

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Message, Text, Thinking, ToolCall
-from augment_open_proxy.core.events import BlockDelta, Event, Failure, Finish
+from augment_open_proxy.core.events import BlockDelta, BlockStop, Event, Failure, Finish
 from augment_open_proxy.core.reply import fold
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Parsed
 from augment_open_proxy.dialects.registry import DIALECTS
 from augment_open_proxy.upstream.decode import Decoder
 from tests.cases import parsed_request, per_case, upstream_answer
-from tests.pipeline import reply_events, streamed, whole, whole_reply
+from tests.pipeline import reply_events, streamed, whole
 from tests.properties import grammar
 from tests.properties.strategies import answers, any_bytes, cuts, places
 
@@ -105,7 +105,7 @@ def last_line_that_ends(data: bytes) -> int:
 @settings(max_examples=300, deadline=None)
 def test_text_thinking_and_calls_arrive_whole_and_in_order(dialect: Dialect, data: bytes) -> None:
     """What the reply holds is what the lines held: nothing is lost, repeated or moved to another kind of block."""
-    reply = whole_reply(dialect, PARSED, [data])
+    reply = fold(with_what_was_cut(flat(reply_events(dialect, PARSED, [data]))))
     texts = "".join(line.get("text") or "" for line in read_lines(data))
     thoughts = "".join(
         node["thinking"].get("content") or node["thinking"].get("summary") or ""
@@ -116,6 +116,22 @@ def test_text_thinking_and_calls_arrive_whole_and_in_order(dialect: Dialect, dat
     assert "".join(block.text for block in reply.blocks if isinstance(block, Text)) == texts
     assert "".join(block.text for block in reply.blocks if isinstance(block, Thinking)) == thoughts
     assert [block.id for block in reply.blocks if isinstance(block, ToolCall)] == list(calls)
+
+
+def with_what_was_cut(events: list[Event]) -> list[Event]:
+    """A failure cuts off a block that is open: the client has got what came of it, but it is no part of the reply."""
+    return [BlockStop(event.index, event.opaque) if isinstance(event, BlockStop) else event for event in events]
+
+
+@per_dialect
+@given(data=any_bytes)
+@settings(max_examples=300, deadline=None)
+def test_only_what_is_whole_is_part_of_the_reply(dialect: Dialect, data: bytes) -> None:
+    events = flat(reply_events(dialect, PARSED, [data]))
+    reply, given_out = fold(events), fold(with_what_was_cut(events))
+    is_cut = any(isinstance(event, BlockStop) and event.is_cut for event in events)
+    assert reply.blocks == given_out.blocks[: len(given_out.blocks) - is_cut]
+    assert not is_cut or isinstance(reply.end, Failure)
 
 
 def read_lines(data: bytes) -> list[Any]:

@@ -109,6 +109,16 @@ def test_a_result_waits_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(proxy.simulator.requests) == 1
 
 
+def test_what_runs_here_is_not_begun_again_when_its_lease_has_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_batches, "LEASE", 0.01)
+    monkeypatch.setattr(batch_runner, "POLL", 0.05)
+    with running_proxy(store="memory") as proxy:
+        batch = create(proxy, *[directive(text=["a ", "b ", "c "], delay=0.1)] * 2)
+        ended(proxy, batch["id"])
+        assert states(proxy, batch["id"]) == ["succeeded"] * 2
+        assert len(proxy.simulator.requests) == 2
+
+
 def test_requests_that_are_not_begun_in_time_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "LIFETIME", 0)
     with running_proxy(store="memory") as proxy:

@@ -24,7 +24,8 @@ from augment_open_proxy.core.conversation import (
     ToolResult,
 )
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.dialects.dialect import Delivery
+from augment_open_proxy.dialects.dialect import Delivery, Keep
+from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
 from augment_open_proxy.dialects.openai_chat.request import parse
 from tests.pipeline import upstream_request
 
@@ -382,6 +383,41 @@ def test_effort(fields: dict[str, Any], effort: str | None) -> None:
 )
 def test_delivery(fields: dict[str, Any], delivery: Delivery) -> None:
     assert parse(body(**fields)).delivery == delivery
+
+
+@pytest.mark.parametrize(
+    ("fields", "keep"),
+    [
+        ({}, None),
+        ({"store": None, "metadata": {"a": "b"}}, None),
+        ({"store": False, "metadata": {"a": "b"}}, None),
+        ({"store": True}, Keep()),
+        ({"store": True, "metadata": None}, Keep()),
+        ({"store": True, "metadata": {"a": "b"}}, Keep(metadata={"a": "b"})),
+    ],
+)
+def test_what_is_stored(fields: dict[str, Any], keep: Keep | None) -> None:
+    assert parse(body(**fields)).keep == keep
+    assert OPENAI_CHAT.keeps == "completion"
+
+
+MOST_METADATA: dict[str, str] = {f"{i:064}": "v" * 512 for i in range(16)}
+
+
+def test_metadata_has_room_for_sixteen_texts() -> None:
+    kept = parse(body(store=True, metadata=MOST_METADATA)).keep
+    assert kept is not None
+    assert kept.metadata == MOST_METADATA
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["a", ["a"], 5, {"a": 1}, {"a": None}, {"a": ["b"]}, {**MOST_METADATA, "a": "b"}, {"k" * 65: ""}, {"k": "v" * 513}],
+)
+def test_metadata_that_could_not_be_kept_is_refused(metadata: Any) -> None:
+    problem = refusal(body(store=True, metadata=metadata))
+    assert problem.param == "metadata"
+    assert problem.message.startswith("metadata")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Where the proxy listens, and what it says when it cannot."""
 
+import asyncio
 import errno
 import socket
 from collections.abc import Iterator
@@ -178,6 +179,26 @@ def test_other_refusals_say_what_to_do(number: int, port: int, advice: str, monk
     refuse(monkeypatch, number)
     with pytest.raises(ListenError, match=rf"cannot listen on port {port} of .*{advice}"):
         open_sockets("localhost", port)
+
+
+def test_answers_are_sent_at_once_in_any_event_loop(opened: list[socket.socket]) -> None:
+    """Else each waits some 40 ms for the client to acknowledge its head, where there is no uvloop, as on Windows."""
+
+    async def accepted() -> bool:
+        found: asyncio.Queue[bool] = asyncio.Queue()
+
+        def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            found.put_nowait(bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+            writer.close()
+
+        async with await asyncio.start_server(connected, sock=opened[0]):
+            _, writer = await asyncio.open_connection(*opened[0].getsockname()[:2])
+            writer.close()
+            return await found.get()
+
+    opened += open_sockets("127.0.0.1", 0)
+    assert asyncio.run(accepted())
 
 
 # --- For the banner ---

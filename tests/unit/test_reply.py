@@ -43,6 +43,13 @@ def test_a_block_is_the_join_of_its_deltas(events: list[Event], expected: Block)
     assert fold([OPENING, *events, FINISH]) == Reply(OPENING, (expected,), FINISH)
 
 
+def test_what_was_cut_off_is_no_part_of_the_reply() -> None:
+    """Half a call must not be run, and what comes from the store is taken for whole."""
+    end = Failure(Problem(ErrorKind.BACKEND, "It broke."))
+    cut: list[Event] = [BlockStart(1, ToolCall("a", "f", "")), BlockDelta(1, '{"x"'), BlockStop(1, is_cut=True)]
+    assert fold([OPENING, *block(0, Text(""), "a"), *cut, end]) == Reply(OPENING, (Text("a"),), end)
+
+
 def test_blocks_keep_their_order() -> None:
     events = [*block(0, Thinking(""), "a"), *block(1, Text(""), "b"), *block(2, Text(""), "c")]
     assert fold([OPENING, *events, FINISH]).blocks == (Thinking("a"), Text("b"), Text("c"))

@@ -52,7 +52,7 @@ def test_a_text_becomes_a_part() -> None:
     assert listed({"role": "assistant", "content": "Hi."})["content"] == [
         {"type": "output_text", "text": "Hi.", "annotations": [], "logprobs": []}
     ]
-    assert listed({"role": "user", "content": None})["content"] == []
+    assert listed({"role": "user", "content": None})["content"] == [{"type": "input_text", "text": ""}]
 
 
 def test_parts_get_what_the_api_shows() -> None:
@@ -83,14 +83,14 @@ def test_parts_get_what_the_api_shows() -> None:
             "fc",
             {"status": "incomplete"},
         ),
-        ({"type": "function_call_output", "call_id": "c", "output": None}, "fco", {"output": ""}),
+        ({"type": "function_call_output", "call_id": "c", "output": None}, "fco", {"output": []}),
         (
             {"type": "function_call_output", "call_id": "c", "output": [{"type": "text", "text": "A."}]},
             "fco",
             {"output": [{"type": "input_text", "text": "A."}]},
         ),
         ({"type": "custom_tool_call", "call_id": "c", "name": "f"}, "ctc", {"input": ""}),
-        ({"type": "custom_tool_call_output", "call_id": "c"}, "ctco", {"output": ""}),
+        ({"type": "custom_tool_call_output", "call_id": "c"}, "ctco", {"output": []}),
         (
             {"type": "local_shell_call", "call_id": "c", "action": {"command": ["ls"], "timeout_ms": 5}},
             "lsh",

@@ -381,7 +381,7 @@ def ends(*items: Any) -> bool:
 
 @pytest.mark.parametrize("kind", ["compaction", "compaction_summary"])
 def test_a_compaction_is_a_summary_that_has_to_be_unsealed(kind: str) -> None:
-    """By the older name too, which Codex has in its history."""
+    """By its older name too."""
     item = {"type": kind, "id": "cmp_1", "encrypted_content": "sealed"}
     assert messages(item) == (Message("user", (Attachment("summary", "input[0].encrypted_content", data="sealed"),)),)
 

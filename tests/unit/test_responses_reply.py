@@ -32,6 +32,8 @@ from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.errors import ERRORS
 from augment_open_proxy.dialects.openai_responses.reply import error_of, render, usage
 from augment_open_proxy.dialects.openai_responses.request import parse
+from augment_open_proxy.dialects.openai_responses.shape import Shape
+from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
 from augment_open_proxy.server.models import CODEX_LIST
 from tests.cases import FOLDER
 
@@ -40,6 +42,7 @@ USAGE = Usage(input=7, output=5, cache_read=2, cache_creation=1, reasoning=3)
 DONE = Finish("stop", 1, USAGE, at=1_750_000_009)
 FAILED = Failure(Problem(ErrorKind.BACKEND, "It broke."))
 PLAIN = Delivery(stream=True)
+SEALED = Delivery(stream=True, shape=Shape(gives_seals=True))
 BLOCKS: tuple[Block, ...] = (
     Thinking("Hm.", "seal"),
     Text("Hi."),
@@ -169,10 +172,25 @@ def test_items_have_ids_of_their_kind_each_its_own() -> None:
 
 
 def test_reasoning_has_a_summary_and_a_seal_where_there_are_such() -> None:
-    given = whole(Thinking("Hm.", "seal"), Thinking("", "seal"), Thinking("Hm.", None))["output"]
+    given = whole(Thinking("Hm.", "seal"), Thinking("", "seal"), Thinking("Hm.", None), to=SEALED)["output"]
     summary = {"type": "summary_text", "text": "Hm."}
     assert [item["summary"] for item in given] == [[summary], [], [summary]]
     assert [item.get("encrypted_content") for item in given] == ["seal", "seal", None]
+
+
+@pytest.mark.parametrize("to", [PLAIN, Delivery(stream=True, shape=Shape())])
+def test_seals_are_shown_only_to_those_who_asked(to: Delivery) -> None:
+    """What is stored is sealed in any case."""
+    (item,) = whole(Thinking("Hm.", "seal"), to=to)["output"]
+    assert item == {"type": "reasoning", "id": item["id"], "summary": [{"type": "summary_text", "text": "Hm."}]}
+    events = stream(*pieces(0, Thinking("", None), "Hm.", opaque="seal"), to=to)
+    assert not any("encrypted_content" in json.dumps(event) for event in events)
+
+
+def test_what_could_not_be_stored_says_so() -> None:
+    """The client learns in time that it has to keep the conversation itself."""
+    assert whole()["store"] is True
+    assert whole(end=msgspec.structs.replace(DONE, is_unstored=True)) == {**whole(), "store": False}
 
 
 def test_usage_counts_cached_tokens_within_the_input() -> None:
@@ -200,6 +218,7 @@ def test_the_sequence_of_a_reply() -> None:
         *pieces(1, Text(""), "H", "i."),
         *pieces(2, ToolCall("a", "f", ""), "{}"),
         *pieces(3, ToolCall("b", "p", "", custom=True), "x"),
+        to=SEALED,
     )
     text, summary = "output_text", "reasoning_summary_text"
     assert kinds(events) == [
@@ -213,8 +232,9 @@ def test_the_sequence_of_a_reply() -> None:
         "completed",
     ]
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    assert events[-1]["response"] == whole(*BLOCKS)
-    assert [event["item"] for event in events if kinds([event]) == ["output_item.done"]] == whole(*BLOCKS)["output"]
+    made = whole(*BLOCKS, to=SEALED)
+    assert events[-1]["response"] == made
+    assert [event["item"] for event in events if kinds([event]) == ["output_item.done"]] == made["output"]
 
 
 def test_the_beginning_is_an_empty_response_in_progress() -> None:
@@ -225,7 +245,7 @@ def test_the_beginning_is_an_empty_response_in_progress() -> None:
 
 
 def test_hidden_reasoning_has_its_seal_and_no_parts() -> None:
-    events = stream(*pieces(0, Thinking("", None), opaque="seal"))[2:-1]
+    events = stream(*pieces(0, Thinking("", None), opaque="seal"), to=SEALED)[2:-1]
     assert kinds(events) == ["output_item.added", "output_item.done"]
     assert events[1]["item"]["summary"] == []
     assert events[1]["item"]["encrypted_content"] == "seal"
@@ -247,13 +267,79 @@ def test_an_empty_block_is_an_empty_item(block: Block) -> None:
     assert events[-1]["response"]["output"] == whole(block)["output"]
 
 
-def test_heartbeats_are_events_in_the_one_numbering() -> None:
+def test_what_was_cut_off_is_not_told_as_done() -> None:
+    """Codex keeps, and runs, whatever is."""
+    cut: list[Event] = [BlockStart(1, ToolCall("a", "f", "")), BlockDelta(1, '{"a":'), BlockStop(1, is_cut=True)]
+    events = stream(*pieces(0, Text(""), "Hi."), *cut, end=FAILED)
+    assert kinds(events)[-3:] == ["output_item.added", "function_call_arguments.delta", "failed"]
+    assert events[-1]["response"] == whole(Text("Hi."), end=FAILED)
+
+
+def test_heartbeats_have_the_number_of_the_event_before_them() -> None:
+    """So that a stream that is taken up again is numbered alike, however long the silences were."""
     rendering = renderer(OPENAI_RESPONSES, PLAIN)
     body = rendering.feed([OPENING]) + rendering.heartbeat() + rendering.heartbeat()
     body += rendering.feed([*pieces(0, Text(""), "Hi."), DONE])
     events = events_in(body)
     assert kinds(events)[:5] == ["created", "in_progress", "keepalive", "keepalive", "output_item.added"]
+    assert [event["sequence_number"] for event in events[:5]] == [0, 1, 1, 1, 2]
+    others = [event for event in events if event["type"] != "keepalive"]
+    assert others == stream(*pieces(0, Text(""), "Hi."))
+
+
+def test_a_heartbeat_before_all_events_has_the_first_number() -> None:
+    assert events_in(renderer(OPENAI_RESPONSES, PLAIN).heartbeat()) == [{"type": "keepalive", "sequence_number": 0}]
+
+
+# --- In the background, and taken up again ---
+
+
+def test_a_background_stream_begins_with_a_response_that_is_queued() -> None:
+    events = stream(*pieces(0, Text(""), "Hi."), to=delivery(background=True))
+    assert kinds(events)[:4] == ["created", "queued", "in_progress", "output_item.added"]
+    assert [event["response"]["status"] for event in events[:3]] == ["queued", "queued", "in_progress"]
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert all(event["response"]["background"] is True for event in (*events[:3], events[-1]))
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("skip", [-1, 0, 1, 2, 3, 7, 10, 11, 1000])
+def test_a_stream_goes_on_after_the_events_that_the_client_has(skip: int, background: bool) -> None:
+    to = delivery(background=background)
+    given = [OPENING, *pieces(0, Text(""), "H", "i."), DONE]
+    rest = ResponsesStream(to, skip=skip).feed(given)
+    assert rest == ResponsesStream(to).feed(given)[max(skip, 0) :]
+
+
+# --- Compaction ---
+
+COMPACTING = delivery(input=[{"role": "user", "content": "Hi."}, {"type": "compaction_trigger"}], store=False)
+
+
+def test_a_compaction_is_one_item_with_the_sealed_summary() -> None:
+    made = whole(Thinking("", "seal"), to=COMPACTING)
+    (item,) = made["output"]
+    assert item == {"type": "compaction", "id": item["id"], "encrypted_content": "seal"}
+    assert item["id"].startswith("cmp_")
+    assert made["status"] == "completed"
+
+
+def test_a_compaction_comes_whole() -> None:
+    events = stream(*pieces(0, Thinking("", None), opaque="seal"), to=COMPACTING)
+    assert kinds(events)[2:-1] == ["output_item.added", "compaction.compacting", "output_item.done"]
+    _, _, added, compacting, done, end = events
+    assert added["item"] == done["item"]
+    assert compacting == {
+        "type": "response.compaction.compacting",
+        "sequence_number": 3,
+        "item_id": done["item"]["id"],
+        "output_index": 0,
+    }
+    assert [done["item"]] == end["response"]["output"]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+
+
+# --- Lines ---
 
 
 BREAKS = "a\nb\rc\x85d\u2028e\u2029f\x0bg\x0ch\x1ci"

@@ -10,7 +10,9 @@ import pytest
 
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Text, Tool
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.dialects.openai_responses.request import IGNORED, Shape, parse
+from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Keep, Recalled, References
+from augment_open_proxy.dialects.openai_responses.request import IGNORED, parse, references
+from augment_open_proxy.dialects.openai_responses.shape import Shape
 from tests.pipeline import upstream_request
 
 HELLO: dict[str, Any] = {"role": "user", "content": "Hello."}
@@ -33,9 +35,9 @@ def echo(**fields: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(shape.echo))
 
 
-def refusal(data: bytes) -> Problem:
+def refusal(data: bytes, recalled: Recalled = NOTHING) -> Problem:
     with pytest.raises(ProxyError) as caught:
-        parse(data)
+        parse(data, recalled)
     assert caught.value.problem.kind is ErrorKind.INVALID_REQUEST
     return caught.value.problem
 
@@ -70,23 +72,39 @@ def test_without_effort_there_is_none(reasoning: Any) -> None:
     assert request(reasoning=reasoning).effort is None
 
 
-@pytest.mark.parametrize(
-    ("fields", "thinking"),
-    [
-        ({}, "none"),
-        ({"reasoning": {"effort": "high"}}, "none"),
-        ({"reasoning": {"summary": None}}, "none"),
-        ({"reasoning": {"summary": "auto"}}, "plain"),
-        ({"reasoning": {"summary": "concise"}}, "plain"),
-        ({"reasoning": {"summary": "detailed"}, "include": []}, "plain"),
-        ({"reasoning": {"generate_summary": "auto"}}, "plain"),  # the deprecated name, still in the reference
-        ({"include": [ENCRYPTED]}, "omitted"),
-        ({"include": [ENCRYPTED], "reasoning": {"effort": "low"}}, "omitted"),
-        ({"include": [ENCRYPTED], "reasoning": {"summary": "auto"}}, "carried"),
-    ],
+SUMMARIES: tuple[Any, ...] = (
+    {"summary": "auto"},
+    {"summary": "concise"},
+    {"summary": "detailed", "effort": "low"},
+    {"generate_summary": "auto"},  # the deprecated name, still in the reference
 )
-def test_reasoning_is_shown_where_its_summary_is_asked_for(fields: dict[str, Any], thinking: str) -> None:
-    assert request(**fields).thinking == thinking
+NO_SUMMARIES: tuple[Any, ...] = (None, {}, {"effort": "high"}, {"summary": None}, {"summary": "none"})
+
+
+@pytest.mark.parametrize("include", [None, [], [ENCRYPTED]])
+def test_the_summary_of_reasoning_is_shown_where_it_is_asked_for(include: Any) -> None:
+    """Whatever is stored is sealed as well, so that it can come back from the store as ours."""
+    for reasoning in SUMMARIES:
+        assert request(reasoning=reasoning, include=include).thinking == "carried"
+    for reasoning in NO_SUMMARIES:
+        assert request(reasoning=reasoning, include=include).thinking == "omitted"
+
+
+def test_without_store_reasoning_is_sealed_only_for_a_client_that_takes_the_seals() -> None:
+    for reasoning in SUMMARIES:
+        assert request(store=False, reasoning=reasoning).thinking == "plain"
+        assert request(store=False, reasoning=reasoning, include=[ENCRYPTED]).thinking == "carried"
+    for reasoning in NO_SUMMARIES:
+        assert request(store=False, reasoning=reasoning).thinking == "none"
+        assert request(store=False, reasoning=reasoning, include=[ENCRYPTED]).thinking == "omitted"
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_the_seals_are_shown_where_they_are_asked_for(store: bool) -> None:
+    for include, shown in (([ENCRYPTED], True), (["message.input_image.image_url"], False), ([], False), (None, False)):
+        shape = parse(body(store=store, include=include)).delivery.shape
+        assert isinstance(shape, Shape)
+        assert shape.gives_seals is shown
 
 
 def test_the_cache_key_names_the_conversation() -> None:
@@ -106,6 +124,126 @@ def test_tools_are_offered_unless_none_may_be_called(choice: Any) -> None:
     assert [definition["name"] for definition in asked["tool_definitions"]] == ["f"]
     asked = json.loads(upstream_request(parse(body(tools=[FUNCTION], tool_choice="none"))))
     assert "tool_definitions" not in asked
+
+
+# --- What is stored ---
+
+
+@pytest.mark.parametrize("store", [{}, {"store": None}, {"store": True}])
+def test_a_response_is_stored_unless_the_client_says_no(store: dict[str, Any]) -> None:
+    assert parse(body(**store)).keep == Keep()
+    assert parse(body(**store, metadata={"a": "b"})).keep == Keep(metadata={"a": "b"})
+    assert parse(body(**store, background=True)).keep == Keep(background=True)
+
+
+def test_with_store_false_nothing_is_stored() -> None:
+    assert parse(body(store=False, background=False)).keep is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"background": True}, "background"),
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"conversation": {"id": "conv_1"}}, "conversation"),
+    ],
+)
+def test_what_needs_the_store_is_refused_without_it(fields: dict[str, Any], param: str) -> None:
+    problem = refusal(body(store=False, **fields))
+    assert problem.param == param
+    assert problem.message.startswith(f"{param} needs store")
+
+
+def test_without_store_a_stored_response_can_be_gone_on_from() -> None:
+    assert parse(body(store=False, previous_response_id="resp_1")).keep is None
+
+
+# --- What it refers to ---
+
+REFERENCE: dict[str, Any] = {"type": "item_reference", "id": "msg_1"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, NO_REFERENCES),
+        ({"previous_response_id": None, "conversation": None, "input": [HELLO]}, NO_REFERENCES),
+        ({"previous_response_id": ""}, NO_REFERENCES),
+        ({"input": 'The "conversation" of "previous_response_id" and "item_reference".'}, NO_REFERENCES),
+        ({"input": [{"role": "user", "content": '{"type": "item_reference", "id": "msg_1"}'}]}, NO_REFERENCES),
+        ({"metadata": {"conversation": "conv_1"}}, NO_REFERENCES),
+        ({"previous_response_id": "resp_1"}, References("resp_1")),
+        ({"conversation": "conv_1"}, References(conversation="conv_1")),
+        ({"conversation": {"id": "conv_1"}}, References(conversation="conv_1")),
+        ({"input": [REFERENCE, HELLO, {**REFERENCE, "id": "msg_2"}]}, References(items=("msg_1", "msg_2"))),
+        ({"previous_response_id": "resp_1", "input": [REFERENCE]}, References("resp_1", items=("msg_1",))),
+        ({"input": [{"role": "user", "content": "item_reference", "id": "msg_1"}]}, NO_REFERENCES),
+    ],
+)
+def test_a_request_refers_to_a_response_a_conversation_and_items(fields: dict[str, Any], expected: References) -> None:
+    assert references(body(**fields)) == expected
+
+
+def test_a_response_and_a_conversation_exclude_each_other() -> None:
+    with pytest.raises(ProxyError) as caught:
+        references(body(previous_response_id="resp_1", conversation="conv_1"))
+    assert caught.value.problem.param == "conversation"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"previous_response_id": 5}, "previous_response_id"),
+        ({"conversation": 5}, "conversation"),
+        ({"conversation": ""}, "conversation"),
+        ({"conversation": {}}, "conversation"),
+        ({"conversation": {"id": ""}}, "conversation"),
+        ({"input": [HELLO, {**REFERENCE, "id": 5}]}, "input[1].id"),
+        ({"input": [HELLO, "item_reference"]}, "input[1]"),
+    ],
+)
+def test_a_reference_that_is_none_is_named_by_its_path(fields: dict[str, Any], param: str) -> None:
+    for read in (references, parse):
+        with pytest.raises(ProxyError) as caught:
+            read(body(**fields))
+        assert caught.value.problem.param == param
+
+
+def test_what_was_not_recalled_stands_for_nothing() -> None:
+    """A stored body is read again for what its response repeats."""
+    hello = (Message("user", (Text("Hello."),)),)
+    assert request(previous_response_id="resp_1").messages == hello
+    assert request(conversation="conv_1").messages == hello
+    assert request(input=[REFERENCE, HELLO]).messages == hello
+    assert request(input=[REFERENCE]).messages == ()
+    assert request(input=None, previous_response_id="resp_1").messages == ()
+
+
+@pytest.mark.parametrize("given", [None, []])
+@pytest.mark.parametrize("fields", [{"conversation": "conv_1"}, {"previous_response_id": "resp_1"}])
+def test_an_empty_input_after_an_empty_past_is_nothing_to_answer(given: Any, fields: dict[str, Any]) -> None:
+    assert refusal(body(input=given, **fields), Recalled()).param == "input"
+    assert parse(body(input=given, instructions="Greet.", **fields), Recalled()).request.system == ("Greet.",)
+
+
+# --- Compaction ---
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_trigger_asks_for_compaction_in_place_of_an_answer(stream: bool) -> None:
+    parsed = parse(body(input=[HELLO, {"type": "compaction_trigger"}], stream=stream))
+    assert parsed.request.compacts
+    assert parsed.request.messages == (Message("user", (Text("Hello."),)),)
+    assert isinstance(parsed.delivery.shape, Shape)
+    assert parsed.delivery.shape.compacts
+    assert parsed.keep == Keep()
+
+
+def test_an_answer_is_not_taken_up_to_be_compacted() -> None:
+    answered = {"role": "assistant", "content": "Hi."}
+    asked = request(input=[HELLO, answered, {"type": "compaction_trigger"}])
+    assert [message.role for message in asked.messages] == ["user", "assistant"]
+    assert not request(input=[HELLO, answered]).compacts
 
 
 # --- What is accepted ---
@@ -143,6 +281,7 @@ OF_THE_REFERENCE: dict[str, Any] = {
     "client_metadata": {"x": "y"},
 }
 STATE = ("conversation", "previous_response_id", "prompt")
+ONLY_ON_WEBSOCKETS = {"generate": True}
 
 
 @pytest.mark.parametrize("name", OF_THE_REFERENCE)
@@ -152,7 +291,7 @@ def test_each_parameter_of_the_reference_is_accepted_alone_and_as_null(name: str
 
 
 def test_all_parameters_are_accepted_together() -> None:
-    asked = parse(body(**OF_THE_REFERENCE, **dict.fromkeys(STATE)))
+    asked = parse(body(**OF_THE_REFERENCE, **dict.fromkeys(STATE), **ONLY_ON_WEBSOCKETS))
     assert asked.request.messages
     assert asked.delivery.stream
 
@@ -180,6 +319,7 @@ def test_unknown_fields_are_accepted_anywhere() -> None:
         ({"text": {"format": None}}, ()),
         ({"truncation": "disabled"}, ()),
         ({"truncation": "auto"}, ("truncation",)),
+        ({"context_management": [{"type": "compaction"}]}, ("context_management",)),
     ],
 )
 def test_what_has_no_effect_is_named(fields: dict[str, Any], ignored: tuple[str, ...]) -> None:
@@ -223,7 +363,14 @@ def test_each_ignored_parameter_is_named_only_where_it_was_sent() -> None:
         ({"temperature": "0"}, "temperature"),
         ({"prompt_cache_key": 5}, "prompt_cache_key"),
         ({"background": "yes"}, "background"),
+        ({"store": "no"}, "store"),
         ({"metadata": "a"}, "metadata"),
+        ({"metadata": []}, "metadata"),
+        ({"metadata": {"a": 1}}, "metadata"),
+        ({"metadata": {"a": None}, "store": False}, "metadata"),
+        ({"metadata": {str(i): "" for i in range(17)}}, "metadata"),
+        ({"metadata": {"k" * 65: ""}}, "metadata"),
+        ({"metadata": {"k": "v" * 513}}, "metadata"),
         ({"text": "json"}, "text"),
         ({"tool_choice": 5}, "tool_choice"),
     ],
@@ -241,16 +388,12 @@ def test_a_missing_model_is_named() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"previous_response_id": "resp_1"}, "previous_response_id"),
-        ({"conversation": "conv_1"}, "conversation"),
-        ({"conversation": {"id": "conv_1"}}, "conversation"),
-        ({"prompt": {"id": "pmpt_1"}}, "prompt"),
-        ({"background": True}, "background"),
-        ({"input": [HELLO, {"type": "item_reference", "id": "msg_1"}]}, "input[1]"),
-        ({"input": [{"type": "compaction", "encrypted_content": "x"}, HELLO]}, "input[0]"),
+        ({"prompt": {"id": "pmpt_1"}}, "prompt"),  # kept at OpenAI
+        ({"generate": False}, "generate"),  # warms up a WebSocket
+        ({"input": [{"type": "compaction_trigger"}, HELLO]}, "input[0]"),
     ],
 )
-def test_what_refers_to_state_is_refused_by_its_name(fields: dict[str, Any], param: str) -> None:
+def test_what_cannot_be_done_here_is_refused_by_its_name(fields: dict[str, Any], param: str) -> None:
     problem = refusal(body(**fields))
     assert problem.param == param
     assert param in problem.message
@@ -278,6 +421,7 @@ def test_a_lone_surrogate_becomes_the_replacement_character() -> None:
 
 DEFAULTS: dict[str, Any] = {
     "background": False,
+    "conversation": None,
     "frequency_penalty": 0.0,
     "instructions": None,
     "max_output_tokens": None,
@@ -290,7 +434,7 @@ DEFAULTS: dict[str, Any] = {
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,
     "service_tier": "default",
-    "store": False,
+    "store": True,
     "temperature": 1.0,
     "text": {"format": {"type": "text"}},
     "tool_choice": "auto",
@@ -315,7 +459,13 @@ def test_without_parameters_the_defaults_of_the_reference_are_repeated() -> None
         ("metadata", {"a": "b"}, {"a": "b"}),
         ("parallel_tool_calls", False, False),
         ("reasoning", {"effort": "high", "summary": "auto"}, {"effort": "high", "summary": "auto"}),
-        ("store", True, False),  # nothing is kept
+        ("store", False, False),
+        ("store", True, True),
+        ("background", True, True),
+        ("conversation", "conv_1", {"id": "conv_1"}),
+        ("conversation", {"id": "conv_1"}, {"id": "conv_1"}),
+        ("previous_response_id", "resp_1", "resp_1"),
+        ("previous_response_id", "", None),
         ("temperature", 0, 0.0),
         ("top_p", 0.5, 0.5),
         ("text", {"verbosity": "low"}, {"format": {"type": "text"}, "verbosity": "low"}),
@@ -364,10 +514,11 @@ def images(value: Any) -> int:
 def test_a_real_client_gets_a_sound_backend_request(path: Path) -> None:
     sent = json.loads(path.read_text())["body"]
     data = json.dumps(sent).encode()
-    if sent.get("previous_response_id"):
-        assert refusal(data).param == "previous_response_id"
-        return
-    parsed = parse(data)
+    past: tuple[dict[str, Any], ...] = ()
+    if sent.get("previous_response_id"):  # it has the call that the input has the result of
+        call_id = sent["input"][0]["call_id"]
+        past = (HELLO, {"type": "function_call", "call_id": call_id, "name": "bash", "arguments": "{}"})
+    parsed = parse(data, Recalled(items=tuple(map(msgspec.json.encode, past))))
     asked = json.loads(upstream_request(parsed))
     assert parsed.delivery.stream is bool(sent.get("stream"))
     definitions = asked.get("tool_definitions", [])
@@ -385,5 +536,5 @@ def test_a_real_client_gets_a_sound_backend_request(path: Path) -> None:
         assert {use["tool_use_id"] for use in called} == set(answered)
         assert len(called) == len(answered)
         assert all(isinstance(json.loads(use["input_json"]), dict) for use in called)
-    calls = sum(item.get("type") in ("function_call", "custom_tool_call") for item in sent["input"])
+    calls = sum(item.get("type") in ("function_call", "custom_tool_call") for item in (*past, *sent["input"]))
     assert json.dumps(asked["chat_history"]).count('"tool_use"') == calls, "no call is lost"

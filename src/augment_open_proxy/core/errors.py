@@ -18,6 +18,7 @@ class ErrorKind(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CONTEXT_TOO_LONG = "context_too_long"
     REQUEST_TOO_LARGE = "request_too_large"
+    REQUEST_TIMEOUT = "request_timeout"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     PREVIOUS_NOT_FOUND = "previous_not_found"
     STORE = "store"

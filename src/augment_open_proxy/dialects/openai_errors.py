@@ -30,6 +30,7 @@ ERRORS: dict[ErrorKind, ErrorShape] = {
     ErrorKind.METHOD_NOT_ALLOWED: ErrorShape(405, "invalid_request_error", "method_not_allowed"),
     ErrorKind.CONTEXT_TOO_LONG: ErrorShape(400, "invalid_request_error", "context_length_exceeded"),
     ErrorKind.REQUEST_TOO_LARGE: ErrorShape(413, "invalid_request_error", "request_too_large"),
+    ErrorKind.REQUEST_TIMEOUT: ErrorShape(408, "invalid_request_error", "request_timeout"),
     ErrorKind.UNSUPPORTED_MEDIA_TYPE: ErrorShape(415, "invalid_request_error", "unsupported_media_type"),
     ErrorKind.PREVIOUS_NOT_FOUND: ErrorShape(400, "invalid_request_error", "previous_response_not_found"),
     ErrorKind.UPGRADE_REQUIRED: ErrorShape(426, "invalid_request_error", "websocket_unsupported"),

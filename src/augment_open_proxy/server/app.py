@@ -40,6 +40,8 @@ from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.server.responses import StoredResponses
 from augment_open_proxy.server.routes import Handler, Routes, path_name
 from augment_open_proxy.server.runs import Runs
+from augment_open_proxy.server.websocket import SWITCHED, Sockets, answering
+from augment_open_proxy.server.websocket_response import Responder
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.upstream.attempts import Upstream
@@ -62,6 +64,7 @@ class App:
         runs: Runs,
         renewal: Renewal,
     ) -> None:
+        self.body_limit = settings.body_limit
         self.relays = Relays()
         self.runs = runs
         self.is_draining = False
@@ -91,11 +94,13 @@ class App:
         for prefix in ("", "/v1"):
             self._routes.add(f"{prefix}/models", {"GET": self._list_models})
             self._routes.add(f"{prefix}/models/{{name...}}", {"GET": self._show_model})
+            self._routes.add(f"{prefix}/openapi.json", {"GET": _describe})
         for dialect in (*DIALECTS, OPENAI_COMPACTION):
             for path in dialect.paths:
                 self._routes.add(path, {"POST": partial(exchange.handle, dialect)})
         for path in OPENAI_RESPONSES.paths:
             self._routes.add(path, {"GET": _upgrade})
+        self._sockets = Sockets(Responder(exchange, recall, stores, self.relays, log), log, settings.body_limit)
         TokenCounting(resolver, recall, upstream.listing, counter, factor, settings.body_limit).add_to(self._routes)
         StoredResponses(stores, runs, self.relays).add_to(self._routes)
         self.batches = BatchRunner(exchange, stores, renewal, log, settings.batch_concurrency)
@@ -104,7 +109,9 @@ class App:
         StoredCompletions(stores, settings.body_limit).add_to(self._routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "websocket":
+            scope["method"], send = "GET", answering(send)
+        elif scope["type"] != "http":
             raise RuntimeError(f"the server was asked to serve {scope['type']}")
         record = Record(scope["method"], scope["path"], time.monotonic(), request_id=f"req-{uuid.uuid4()}")
         try:
@@ -112,7 +119,8 @@ class App:
         except ClientLeft:
             record.status, record.error = CLIENT_CLOSED_REQUEST, "the client left before the end"
         finally:
-            self._log.write(record)
+            if record.status != SWITCHED:  # what is asked for on a connection has records of its own
+                self._log.write(record)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         try:
@@ -140,6 +148,8 @@ class App:
         found = self._routes.find(path)
         if found is None:
             raise ProxyError(Problem(ErrorKind.NOT_FOUND, f"There is nothing at {scope['method']} {_shown(path)}."))
+        if scope["type"] == "websocket":
+            return self._sockets.handle if path in OPENAI_RESPONSES.paths else _upgrade
         methods, scope["path_params"] = found
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         if method not in methods:
@@ -179,12 +189,20 @@ async def _status(scope: Scope, receive: Receive, send: Send, record: Record) ->
     await answer(send, record, msgspec.json.encode(STATUS))
 
 
+async def _describe(scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+    """Our OpenAPI document. Only the first who asks for it pays for its making."""
+    from augment_open_proxy.server.openapi import document
+
+    await answer(send, record, document())
+
+
 async def _upgrade(scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-    """The WebSocket transport of Responses is not there yet; 426 tells clients to post."""
+    """What opens no WebSocket; 426 tells Codex to post."""
     if not any(name == b"upgrade" for name, _ in scope["headers"]):
         await _refuse_method("POST", scope, receive, send, record)
         return
-    problem = Problem(ErrorKind.UPGRADE_REQUIRED, "There is no WebSocket here; post to /v1/responses instead.")
+    message = "No WebSocket is opened so. There is one at /v1/responses, by a GET with Upgrade: websocket."
+    problem = Problem(ErrorKind.UPGRADE_REQUIRED, message)
     await _refuse(scope, send, record, problem, [(b"upgrade", b"websocket"), (b"connection", b"upgrade")])
 
 

@@ -98,7 +98,8 @@ def _open_all(addresses: list[_Address], host: str, port: int) -> list[socket.so
 
 
 def _open(address: _Address, port: int) -> socket.socket:
-    bound = socket.socket(address.family, socket.SOCK_STREAM)
+    # asyncio's own event loop sends at once (TCP_NODELAY) only where the protocol is named.
+    bound = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform == "win32":
             # There, SO_REUSEADDR would let two programs share the port.

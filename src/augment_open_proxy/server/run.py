@@ -15,6 +15,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 from msgspec import Struct
@@ -159,6 +160,13 @@ async def _simulated(settings: Settings) -> AsyncIterator[Settings]:
         )
 
 
+def _websocket_protocol(**arguments: Any) -> asyncio.Protocol:
+    """Stands for its class, which only the first WebSocket imports."""
+    from augment_open_proxy.server.websocket_protocol import WebSocketProtocol
+
+    return WebSocketProtocol(**arguments)
+
+
 class Server(uvicorn.Server):
     """uvicorn, which tells when it takes requests, and stops in good order.
 
@@ -171,7 +179,10 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http="httptools",
-                ws="none",
+                ws=cast("type[asyncio.Protocol]", _websocket_protocol),
+                ws_max_size=app.body_limit,
+                ws_ping_timeout=None,  # a client that reads slowly, or not for a while, is waited for, as by HTTP
+                ws_per_message_deflate=False,  # it would let a small message be a large one
                 lifespan="off",
                 interface="asgi3",
                 access_log=False,

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -43,6 +44,12 @@ MOST_HELD = 64
 GOING_AWAY, RESTARTING = 1001, 1012
 """Codes with which a connection is closed; after both, clients open another."""
 
+LONGEST_REASON = 120
+"""Bytes; the protocol lets a reason have 123."""
+
+SWITCHED = 101
+"""The status of a handshake that succeeded."""
+
 Job = Callable[[], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
@@ -57,7 +64,7 @@ class Sockets:
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         """Serve a connection to its end; `record` is that of its handshake."""
-        record.status = 101
+        record.status = SWITCHED
         await send({"type": "websocket.accept"})
         await Connection(self._responder, self._log, self._body_limit, scope, receive, send).run()
 
@@ -153,9 +160,10 @@ class Connection:
 
     async def _work(self, jobs: deque[Job]) -> None:
         """Do the jobs of a lane, one after the other, as long as there are any."""
-        while jobs and not self._left.is_set():
-            async with self._places:
-                await jobs[0]()
+        while jobs:
+            if not self._left.is_set():
+                async with self._places:
+                    await jobs[0]()
             jobs.popleft()
             self._room.release()
 
@@ -183,7 +191,7 @@ class Connection:
         match error:
             case Refusal():
                 record.status, record.error = error.status, error.message
-                event = render_refusal(error)
+                event = render_refusal(error, lane or error.lane)
             case ProxyError(problem=problem):
                 event = _told(problem, lane, record)
             case StoreUnavailable():
@@ -227,7 +235,40 @@ class Connection:
     async def _close(self, why: Refusal | ProxyError, code: int) -> None:
         while self._working:
             await asyncio.wait(self._working)
-        event = render_refusal(why) if isinstance(why, Refusal) else told(why.problem, "")
-        await self._send_message(event)
+        await self._send_message(
+            render_refusal(why, None) if isinstance(why, Refusal) else render_problem(why.problem, None, {})
+        )
         if not self._left.is_set():
-            await self._send({"type": "websocket.close", "code": code, "reason": str(why)[:120]})
+            with suppress(OSError, RuntimeError):
+                await self._send({"type": "websocket.close", "code": code, "reason": str(why)[:LONGEST_REASON]})
+
+
+def answering(send: Send) -> Send:
+    """`send` of a WebSocket whose handshake may be answered as any HTTP request, too (ASGI's Denial Response)."""
+
+    async def send_either(message: Message) -> None:
+        if message["type"].startswith("http."):
+            message = {**message, "type": f"websocket.{message['type']}"}
+        await send(message)
+
+    return send_either
+
+
+def too_large(limit: int) -> Problem:
+    """How a client is told that its message has more than `limit` bytes."""
+    return Problem(ErrorKind.REQUEST_TOO_LARGE, f"The message is larger than {limit} bytes (AOP_BODY_LIMIT).")
+
+
+def _too_old() -> Refusal:
+    return Refusal(
+        "websocket_connection_limit_reached",
+        f"A connection takes requests for {LIFETIME / 60:g} minutes; open another one to go on.",
+    )
+
+
+def _told(problem: Problem, lane: Lane, record: Record) -> bytes:
+    """The error event, with the headers that the problem would have by HTTP; the record says it, too."""
+    record.status, headers, _ = error_response(OPENAI_RESPONSES, problem, record.request_id or "")
+    record.error = problem.message
+    shown = {name.decode(): value.decode() for name, value in headers if name != b"content-type"}
+    return render_problem(problem, lane, shown)

@@ -5,20 +5,21 @@ To `Relay` it is an HTTP answer whose body is lines, each of them a message.
 
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import msgspec
+from msgspec import Struct
 
 from augment_open_proxy.core.events import Event, Failure, Finish, Opening, Usage
 from augment_open_proxy.core.jsontext import mended
-from augment_open_proxy.dialects.dialect import Dialect
+from augment_open_proxy.dialects.dialect import Parsed
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.websocket import Create, Lane, Messages
 from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.journal.store.opening import Stores
-from augment_open_proxy.journal.store.records import Turn
+from augment_open_proxy.journal.store.records import Item, Turn
 from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch
@@ -27,6 +28,18 @@ from augment_open_proxy.server.keeping import kept, with_replies
 from augment_open_proxy.server.recall import Local, Recall
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.remembered import Remembered
+
+
+NOT_ASKED = "generate: false, so the model was not asked"
+
+
+class _Response(Struct, frozen=True):
+    """A response that is ready to be told. `begun` is its turn with the model, where it has one."""
+
+    parsed: Parsed
+    batches: AsyncGenerator[Batch]
+    turn: Turn
+    begun: Begun | None = None
 
 
 class Responder:
@@ -43,33 +56,38 @@ class Responder:
         self, create: Create, scope: Scope, receive: Receive, send: Send, record: Record, remembered: Remembered
     ) -> None:
         """Send one response. Raises `ProxyError` as long as nothing of it was sent; `scope` is the connection's."""
-        begin = self._exchange.begin if create.generates else self._begin_without_model
-        begun = await begin(OPENAI_RESPONSES, create.body, scope, record, remembered)
-        delivery, batches = begun.parsed.delivery, begun.batches
-        if begun.parsed.keep is not None:
-            batches = kept(batches, begun.turn, 1, self._stores, begun.items_of)
+        response = await self._begin(create, scope, record, remembered)
+        delivery, batches = response.parsed.delivery, response.batches
+        if response.parsed.keep is not None:
+            batches = kept(batches, response.turn, 1, self._stores, _items_of)
         recorder = Recorder(record, keep_body=self._log.keeps_bodies)
         renderer = Messages(OPENAI_RESPONSES.stream(delivery), create.lane)
-        relay = Relay(send, renderer, lambda: [], recorder, streams=True)
+        relay = Relay(send, renderer, list, recorder, streams=True)
         try:
-            await self._relays.run(relay, receive, _remembering(batches, begun, create.lane, remembered))
+            await self._relays.run(relay, receive, _remembering(batches, response, create.lane, remembered))
         finally:
             record.status = relay.status
-            record.notices += tuple(begun.notices)
+            if response.begun is not None:
+                record.effective_model = response.begun.asked.model_id
+                record.notices += tuple(response.begun.notices)
             if recorder.replies:
                 record.response = msgspec.Raw(OPENAI_RESPONSES.render_reply(recorder.replies, delivery))
 
-    async def _begin_without_model(
-        self, dialect: Dialect, body: bytes, scope: Scope, record: Record, local: Local
-    ) -> Begun:
+    async def _begin(self, create: Create, scope: Scope, record: Record, local: Local) -> _Response:
+        if not create.generates:
+            return await self._begin_without_model(create.body, scope, record, local)
+        begun = await self._exchange.begin(OPENAI_RESPONSES, create.body, scope, record, local)
+        return _Response(begun.parsed, begun.batches, begun.turn, begun)
+
+    async def _begin_without_model(self, body: bytes, scope: Scope, record: Record, local: Local) -> _Response:
         """A turn that is only kept, to be gone on from: what it says need not be anything to answer yet."""
-        record.request_id = dialect.id_prefix + str(uuid.uuid4())
+        record.request_id = OPENAI_RESPONSES.id_prefix + str(uuid.uuid4())
         owner = owner_of(scope)
-        past = await self._recall(dialect, body, owner, local)
-        parsed = dialect.parse(body, past.recalled)
+        past = await self._recall(OPENAI_RESPONSES, body, owner, local)
+        parsed = OPENAI_RESPONSES.parse(body, past.recalled)
         if self._log.keeps_bodies:
             record.request = without_base64(msgspec.json.decode(mended(body)))
-        record.model = parsed.request.model
+        record.model, record.notices = parsed.request.model, (NOT_ASKED,)
         opening = Opening(record.request_id, int(time.time()), record.model, 0)
         turn = Turn(
             id=opening.id,
@@ -84,7 +102,12 @@ class Responder:
             conversation=past.references.conversation,
             metadata=parsed.keep.metadata if parsed.keep is not None else {},
         )
-        return Begun(dialect, parsed, opening, _nothing(opening), [], [], turn)
+        return _Response(parsed, _nothing(opening), turn)
+
+
+def _items_of(turn: Turn) -> Sequence[Item]:
+    items = OPENAI_RESPONSES.items(turn.request, turn.folded()[0])
+    return (*items.given, *items.made)
 
 
 async def _nothing(opening: Opening) -> AsyncGenerator[Batch]:
@@ -94,7 +117,7 @@ async def _nothing(opening: Opening) -> AsyncGenerator[Batch]:
 
 
 async def _remembering(
-    batches: AsyncGenerator[Batch], begun: Begun, lane: Lane, remembered: Remembered
+    batches: AsyncGenerator[Batch], response: _Response, lane: Lane, remembered: Remembered
 ) -> AsyncGenerator[Batch]:
     """The same batches; before the last one comes, the turn is remembered, unless the store has all of its chain."""
     said: list[Event] = []
@@ -103,8 +126,8 @@ async def _remembering(
             said += events
             match events[-1]:
                 case Finish(is_unstored=is_unstored):
-                    if is_unstored or begun.parsed.keep is None or begun.turn.previous in remembered:
-                        remembered.add(lane, with_replies(begun.turn, [said]))
+                    if is_unstored or response.parsed.keep is None or response.turn.previous in remembered:
+                        remembered.add(lane, with_replies(response.turn, [said]))
                 case Failure():
-                    remembered.forget(lane, begun.turn.previous)
+                    remembered.forget(lane, response.turn.previous)
             yield choice, events

@@ -172,7 +172,11 @@ class Client:
             first_byte = Limit(patience.first_byte, "sent nothing for", "AOP_FIRST_BYTE_TIMEOUT_MS", "other_model")
             body = Limit(timeouts.body, "sent nothing more for", "AOP_BODY_TIMEOUT_MS")
             stall = Limit(patience.stall, "sent nothing more for", "AOP_STALL_TIMEOUT_MS", "other_model")
-            known = _shorter(head, first_byte), body if patience.first_byte is None else first_byte, _shorter(body, stall)
+            known = (
+                _shorter(head, first_byte),
+                body if patience.first_byte is None else first_byte,
+                _shorter(body, stall),
+            )
             self._known_limits[patience] = known
         return known
 

@@ -88,9 +88,7 @@ class Recovery:
         self._tries += 1
         return Step(delay)
 
-    def _after_nothing(
-        self, problem: Problem, model: str, elapsed: float, budget: Callable[[], bool]
-    ) -> Step | None:
+    def _after_nothing(self, problem: Problem, model: str, elapsed: float, budget: Callable[[], bool]) -> Step | None:
         """After the empty completion, or silence: some prompts do this to some models, and not to others."""
         may_repeat = problem.remedy == "again_or_other_model" and elapsed <= EMPTY_WITHIN
         if may_repeat and not self._has_repeated_empty and budget():

@@ -50,7 +50,7 @@ plugins = false
 name = "augment-open-proxy"
 base_url = "{base_url}"
 wire_api = "responses"
-supports_websockets = false
+supports_websockets = {websockets}
 {key}
 """
 
@@ -130,7 +130,8 @@ class Run:
 class Codex:
     """A user's installation: what one run leaves in its home is there for the next. The proxy's log must be JSON.
 
-    `settings` are further lines of its configuration, `key` is the provider's line for the key.
+    `settings` are further lines of its configuration, `key` is the provider's line for the key. With `websockets` it
+    asks over a WebSocket instead of posting.
     """
 
     proxy: Proxy
@@ -139,6 +140,7 @@ class Codex:
     model: str = MODEL
     settings: str = ""
     key: str = KEY
+    websockets: bool = False
     work: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -146,7 +148,13 @@ class Codex:
         self.work.mkdir()
         self.home = self.folder / "home"
         self.home.mkdir()
-        config = CONFIG.format(model=self.model, settings=self.settings, base_url=self.proxy.base_url, key=self.key)
+        config = CONFIG.format(
+            model=self.model,
+            settings=self.settings,
+            base_url=self.proxy.base_url,
+            key=self.key,
+            websockets=str(self.websockets).lower(),
+        )
         (self.home / "config.toml").write_text(config)
 
     def ask(self, prompt: str, /, *flags: str, refused: tuple[int, ...] = ()) -> Run:

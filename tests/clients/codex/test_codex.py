@@ -32,7 +32,7 @@ def proxy() -> Iterator[Proxy]:
 
 
 class Install(Protocol):
-    def __call__(self, **how: str) -> Codex: ...
+    def __call__(self, **how: Any) -> Codex: ...
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def install(proxy: Proxy, tmp_path: Path) -> Iterator[Install]:
     with contextlib.ExitStack() as stack:
         count = iter(range(10))
 
-        def installed(**how: str) -> Codex:
+        def installed(**how: Any) -> Codex:
             folder = tmp_path / str(next(count))
             folder.mkdir()
             return Codex(proxy, folder, stack.enter_context(trap()), **how)

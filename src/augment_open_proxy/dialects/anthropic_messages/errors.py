@@ -20,6 +20,7 @@ ERRORS: dict[ErrorKind, ErrorShape] = {
     # Claude Code compacts on this text with 400; on a 5xx it would try again for ever.
     ErrorKind.CONTEXT_TOO_LONG: ErrorShape(400, "invalid_request_error"),
     ErrorKind.REQUEST_TOO_LARGE: ErrorShape(413, "request_too_large"),
+    ErrorKind.REQUEST_TIMEOUT: ErrorShape(408, "timeout_error"),
     ErrorKind.UNSUPPORTED_MEDIA_TYPE: ErrorShape(415, "invalid_request_error"),
     # On this code, the SDKs send the whole conversation; on any other 400 they give up.
     ErrorKind.PREVIOUS_NOT_FOUND: ErrorShape(400, "invalid_request_error", "thread_unsupported_request"),

@@ -71,7 +71,7 @@ def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
     if not compacts:
         messages = continued(messages)
     is_all_there = recalled is not NOTHING or references(body) == NO_REFERENCES
-    if is_all_there and not messages and not wire_request.instructions:
+    if is_all_there and not (messages or wire_request.instructions or raw_tools):  # a WebSocket takes tools alone
         raise invalid_request("input is missing.", "input")
     keep = _keep(wire_request)
     return Parsed(

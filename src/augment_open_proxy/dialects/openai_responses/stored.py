@@ -34,9 +34,9 @@ _PREFIXES = {
 }
 _SHOWN: dict[str, dict[str, Any]] = {
     "function_call": {"arguments": "{}"},
-    "function_call_output": {"output": ""},
+    "function_call_output": {"output": []},
     "custom_tool_call": {"input": ""},
-    "custom_tool_call_output": {"output": ""},
+    "custom_tool_call_output": {"output": []},
     "local_shell_call_output": {"output": ""},
     "reasoning": {"summary": []},
     "compaction": {"encrypted_content": ""},
@@ -123,6 +123,7 @@ def _listed(item: dict[str, Any], suffix: str) -> dict[str, Any]:
     prefix = _PREFIXES.get(kind, "item")
     id_ = item.get("id") or ""
     listed = {
+        **item,
         **_filled(item, _SHOWN.get(kind, {})),
         "type": kind,
         "id": id_ if 0 < len(id_) <= LONGEST_ID else f"{prefix}_{suffix}",
@@ -147,7 +148,7 @@ def _filled(fields: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
 def _content(role: object, content: object) -> list[Any]:
     """Texts as the parts that they are short for; the parts with the fields that the API fills in."""
     kind = "output_text" if role == "assistant" else "input_text"
-    parts = [{"type": kind, "text": content}] if isinstance(content, str) else content or []
+    parts = [{"type": kind, "text": content or ""}] if content is None or isinstance(content, str) else content
     if not isinstance(parts, list):
         return []
     return [_part(part, kind) if isinstance(part, dict) else part for part in parts]

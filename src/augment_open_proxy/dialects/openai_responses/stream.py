@@ -120,7 +120,7 @@ class ResponsesStream:
             begun = self._responses.item(whole, item.index, "in_progress")
             self._add(frames, b"response.output_item.added", item.place + b',"item":' + _json(begun))
         if self._shape.compacts:
-            self._add(frames, b"response.compaction.compacting", item.address)
+            self._add(frames, b"response.compaction.compacting", b'"item_id":%b,' % _json(done.id) + item.place)
         self._add(frames, b"response.output_item.done", item.place + b',"item":' + _json(done))
 
     def _add_ends(self, item: "_OpenItem", text: str, frames: list[Frame]) -> None:

@@ -62,6 +62,7 @@ class Refusal(Exception):  # noqa: N818 (it becomes an event)
 ACKNOWLEDGED = "response.processed"
 """Codex can say so of a response that it has dealt with; it waits for no answer, and would take one for the next."""
 _head = msgspec.json.Decoder(Head)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def parse_message(text: bytes) -> Create | None:
@@ -82,8 +83,15 @@ def parse_message(text: bytes) -> Create | None:
         raise Refusal("unsupported_parameter", message, "background", lane)
     if head.stream is False:
         raise Refusal("unsupported_parameter", "Over a WebSocket each response is a stream.", "stream", lane)
-    previous = head.previous_response_id
-    return Create(lane, text, head.generate is not False, previous if isinstance(previous, str) else None)
+    previous = head.previous_response_id if isinstance(head.previous_response_id, str) else None
+    if head.generate is False:
+        return Create(lane, _without_generate(text), generates=False, previous=previous)
+    return Create(lane, text, previous=previous)
+
+
+def _without_generate(text: bytes) -> bytes:
+    """Only here it means something; the parser of bodies refuses it."""
+    return _json({name: value for name, value in read(_fields, text).items() if name != "generate"})
 
 
 def _lane(given: Any) -> Lane:
@@ -119,12 +127,10 @@ class ErrorEvent(Struct, frozen=True, kw_only=True):
     stream_id: str | UnsetType = UNSET
 
 
-def render_refusal(refusal: Refusal) -> bytes:
+def render_refusal(refusal: Refusal, lane: Lane) -> bytes:
     """The error event."""
-    detail = ErrorDetail(
-        type="invalid_request_error", code=refusal.code, message=refusal.message, param=refusal.param
-    )
-    return _json(ErrorEvent(status=refusal.status, error=detail, stream_id=refusal.lane or UNSET))
+    detail = ErrorDetail(type="invalid_request_error", code=refusal.code, message=refusal.message, param=refusal.param)
+    return _json(ErrorEvent(status=refusal.status, error=detail, stream_id=lane or UNSET))
 
 
 def render_problem(problem: Problem, lane: Lane, headers: dict[str, str]) -> bytes:
@@ -135,7 +141,7 @@ def render_problem(problem: Problem, lane: Lane, headers: dict[str, str]) -> byt
         code=shape.code or shape.type,
         message=problem.message,
         param=problem.param,
-        headers=headers,
+        headers=headers or UNSET,
     )
     return _json(ErrorEvent(status=shape.status, error=detail, stream_id=lane or UNSET))
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 
-from augment_open_proxy.journal.store.engine import errors_as_unavailable
+from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, begin
 from augment_open_proxy.journal.store.writer import Prepared, Step, Work, Writer
 
 T = TypeVar("T")
@@ -31,13 +31,17 @@ class Access:
         self, engine: AsyncEngine, where: str, *, ttl: float, instance: str, clock: Callable[[], float]
     ) -> None:
         self.engine = engine
+        is_sqlite = engine.dialect.name == "sqlite"
+        # For PostgreSQL a transaction around each reading would be two more messages to the server.
+        self._reader = engine if is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.is_sqlite = is_sqlite
         self.ttl = ttl
         self.instance = instance
         self.clock = clock
-        self.is_sqlite = engine.dialect.name == "sqlite"
         self.insert: Insert = _insert_of(engine.dialect.name)
-        self._where = where
+        self._errors = ErrorsAsUnavailable(where)
         self._has_one_connection = isinstance(engine.pool, StaticPool)
+        self._kept: AsyncConnection | None = None
         self.writer = Writer(self._begin)
 
     def prepare(self, statement: Executable) -> Prepared:
@@ -52,31 +56,38 @@ class Access:
 
         if self._has_one_connection:
             return await self.change(fetch)  # takes its turn among what is written
-        with errors_as_unavailable(self._where):
-            async with self.engine.connect() as connection:
+        with self._errors:
+            async with self._reader.connect() as connection:
                 return await fetch(connection)
 
     async def write(self, *steps: Step) -> None:
         """Execute `steps`, in one commit with what others write."""
-        with errors_as_unavailable(self._where):
+        with self._errors:
             await self.writer.write(*steps)
 
     async def change(self, work: Work[T]) -> T:
         """Do `work` in a transaction, which on SQLite nobody else writes in."""
-        with errors_as_unavailable(self._where):
+        with self._errors:
             return await self.writer.do(work)
 
     async def close(self) -> None:
         await self.writer.close()
+        if self._kept is not None:
+            await self._kept.close()
         await self.engine.dispose()
 
     @asynccontextmanager
     async def _begin(self) -> AsyncIterator[AsyncConnection]:
-        async with self.engine.begin() as connection:
-            if self.is_sqlite:
-                # The driver would begin at the first write: too late for what was read before it.
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
+        """A transaction on the writer's own connection, which is a new one after an error."""
+        connection, self._kept = self._kept or await self.engine.connect(), None
+        try:
+            async with connection.begin():
+                await begin(connection)
+                yield connection
+        except BaseException:
+            await connection.close()
+            raise
+        self._kept = connection
 
 
 def _insert_of(dialect: str) -> Insert:

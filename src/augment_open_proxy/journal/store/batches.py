@@ -138,19 +138,21 @@ class Batches:
 
     async def is_cancelled(self, batch: str) -> bool:
         """Whether its results are wanted no more; so it is where it was deleted."""
-        rows = await self._access.read(select(batches.c.cancelled).where(batches.c.id == to_column(batch)))
+        rows = await self._access.read(
+            select(batches.c.cancelled).where(batches.c.id == to_column(batch), self._is_alive)
+        )
         return not rows or rows[0].cancelled is not None
 
     async def has_work(self) -> bool:
         """Whether any request waits or runs, here or elsewhere."""
         open_ = select(requests.c.place).join(batches, batches.c.id == requests.c.batch)
-        return bool(await self._access.read(open_.where(requests.c.lease.is_not(None)).limit(1)))
+        return bool(await self._access.read(open_.where(requests.c.lease.is_not(None), self._is_alive).limit(1)))
 
     def _claimable(self, most: int, now: float) -> Select[Any]:
         return (
             select(requests)
             .join(batches, batches.c.id == requests.c.batch)
-            .where(requests.c.lease < now)
+            .where(requests.c.lease < now, self._is_alive)
             .order_by(requests.c.lease, requests.c.place)
             .limit(most)
             .with_for_update(of=requests, skip_locked=True)

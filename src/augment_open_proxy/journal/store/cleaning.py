@@ -7,14 +7,16 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from augment_open_proxy.journal.store.access import Access
-from augment_open_proxy.journal.store.lives import delete_lives, oldest
+from augment_open_proxy.journal.store.lives import delete_some, oldest
 from augment_open_proxy.journal.store.opening import StoreUnavailable
 from augment_open_proxy.journal.store.schema import lives
 
 FIRST = 5.0
 """Seconds after the store was opened."""
-EVERY = 300.0
-DELETED_AT_ONCE = 50
+EVERY = 120.0
+LIVES_AT_ONCE = 50
+ROWS_AT_ONCE = 1000
+"""Of each table, in one transaction."""
 PAGES_AT_ONCE = 1000
 """Of the SQLite file, 4 KiB each."""
 
@@ -27,15 +29,16 @@ class Cleaner:
         self._size_limit = size_limit
         self._task = asyncio.create_task(self._run())
 
-    async def clean(self) -> int:
-        """Delete what is to be deleted now; how many lives that was."""
+    async def clean(self) -> None:
+        """Delete what is to be deleted now."""
         now = self._access.clock()
-        deleted = 0
-        while count := await self._delete_some(now):
-            deleted += count
-        if deleted and self._access.is_sqlite:
+        excess = await self._excess()
+        has_deleted = False
+        while (freed := await self._delete_some(now, excess)) is not None:
+            excess -= freed
+            has_deleted = True
+        if has_deleted and self._access.is_sqlite:
             await self._shrink()
-        return deleted
 
     async def close(self) -> None:
         self._task.cancel()
@@ -49,20 +52,24 @@ class Cleaner:
                 await self.clean()
             await asyncio.sleep(EVERY)
 
-    async def _delete_some(self, now: float) -> int:
+    async def _excess(self) -> int:
         size = await self._access.read(select(func.coalesce(func.sum(lives.c.bytes), 0)))
-        excess = int(size[0][0]) - self._size_limit
+        return int(size[0][0]) - self._size_limit
 
-        async def work(connection: AsyncConnection) -> int:
+    async def _delete_some(self, now: float, excess: int) -> int | None:
+        """How many bytes that will free; None where there is nothing to delete."""
+
+        async def work(connection: AsyncConnection) -> int | None:
             numbers, freed = [], 0
-            for life in await connection.execute(oldest(DELETED_AT_ONCE)):
+            for life in await connection.execute(oldest(LIVES_AT_ONCE)):
                 if life.expires > now and freed >= excess:
                     break
                 numbers.append(life.number)
                 freed += life.bytes
-            if numbers:
-                await delete_lives(connection, numbers)
-            return len(numbers)
+            if not numbers:
+                return None
+            await delete_some(connection, numbers, ROWS_AT_ONCE)
+            return freed
 
         return await self._access.change(work)
 

@@ -24,6 +24,8 @@ _read_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def to_column(text: str) -> str:
+    if text.isascii() and "\0" not in text:
+        return text
     return _REFUSED.sub(lambda found: f"\ue000{ord(found[0]):04x}", text)
 
 

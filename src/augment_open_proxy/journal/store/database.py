@@ -6,7 +6,7 @@ from augment_open_proxy.journal.store.access import Access
 from augment_open_proxy.journal.store.batches import Batches
 from augment_open_proxy.journal.store.cleaning import Cleaner
 from augment_open_proxy.journal.store.conversations import Conversations
-from augment_open_proxy.journal.store.engine import create_engine, errors_as_unavailable
+from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, create_engine
 from augment_open_proxy.journal.store.leases import Leases
 from augment_open_proxy.journal.store.lives import Lives
 from augment_open_proxy.journal.store.migrate import migrate
@@ -34,7 +34,7 @@ class Database:
         where = describe(url)
         engine = create_engine(url)
         try:
-            with errors_as_unavailable(where):
+            with ErrorsAsUnavailable(where):
                 await migrate(engine, where)
         except BaseException:
             await engine.dispose()

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from augment_open_proxy.journal.store.opening import MEMORY, SQLITE, StoreUnavailable, describe
@@ -27,6 +28,7 @@ _PRAGMAS = (
     "PRAGMA auto_vacuum = INCREMENTAL",  # heard only before the first page is written, so before WAL
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
+    "PRAGMA wal_autocheckpoint = 4000",  # 16 MB: a page that is written often goes to the file less often
     f"PRAGMA journal_size_limit = {2**24}",
 )
 
@@ -95,13 +97,36 @@ def _postgresql(url: str) -> AsyncEngine:
     )
 
 
-@contextmanager
-def errors_as_unavailable(where: str) -> Iterator[None]:
-    """What SQLAlchemy, the drivers and the network raise becomes `StoreUnavailable`."""
-    try:
-        yield
-    except (TimeoutError, SQLAlchemyError, OSError) as error:
-        raise StoreUnavailable(f"the store {where} cannot be used: {_reason(error)}") from error
+async def begin(connection: AsyncConnection) -> None:
+    """Take the lock of an SQLite file now: at the first write is too late for what was read before it."""
+    if connection.dialect.name == "sqlite":
+        await (await _driver(connection)).execute("BEGIN IMMEDIATE")
+
+
+async def execute_many(connection: AsyncConnection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Execute `sql` with each row. On SQLite past SQLAlchemy, which goes to the driver's thread three times for it."""
+    if connection.dialect.name == "sqlite":
+        await (await _driver(connection)).executemany(sql, rows)
+    else:
+        await connection.exec_driver_sql(sql, list(rows))
+
+
+async def _driver(connection: AsyncConnection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection
+
+
+class ErrorsAsUnavailable:
+    """A context in which what SQLAlchemy, the drivers and the network raise becomes `StoreUnavailable`."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
+            raise StoreUnavailable(f"the store {self._where} cannot be used: {_reason(error)}") from error
 
 
 def is_disconnect(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Update, select, update
+from sqlalchemy import Update, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from augment_open_proxy.journal.store.access import LEASE, Access
@@ -21,7 +21,10 @@ class Leases:
         """Places by batch and number."""
 
     async def renew(self) -> list[str]:
-        """Prolong what is held; the ids of the turns among it that someone asked to cancel."""
+        """Prolong what is held; the ids of the turns among it that nobody wants.
+
+        These are the ones that someone asked to cancel, that were deleted, or that another process took for dead.
+        """
         if not self.turns and not self.requests:
             return []
         held, places = list(self.turns), list(self.requests.values())
@@ -32,8 +35,10 @@ class Leases:
             if not held:
                 return []
             await connection.execute(self._prolong(turns).where(turns.c.id.in_(held)))
-            found = await connection.execute(select(turns.c.id).where(turns.c.id.in_(held), turns.c.is_cancelled))
-            return [from_column(id_) for id_ in found.scalars()]
+            is_ours = and_(turns.c.lease.is_not(None), turns.c.instance == self._access.instance)
+            wanted = select(turns.c.id).where(turns.c.id.in_(held), is_ours, turns.c.is_cancelled.is_(False))
+            unwanted = set(held).difference((await connection.execute(wanted)).scalars())
+            return [from_column(id_) for id_ in unwanted]
 
         return await self._access.change(work)
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,6 +34,9 @@ from augment_open_proxy.journal.store.writer import Step
 
 OVERHEAD = 400
 """About how many bytes a row takes beside its contents, with its indexes."""
+
+_HOLDINGS = ((turns, chunks, "turn"), (conversations, items, "conversation"), (batches, requests, "batch"))
+"""What has a life, what that holds, and by which column."""
 
 
 class Lives:
@@ -112,14 +116,29 @@ def grown(life: int | ScalarSelect[int], more: int) -> Update:
 async def delete_lives(connection: AsyncConnection, numbers: Sequence[int]) -> None:
     """Delete these lives with all they hold."""
     await connection.execute(delete(lives).where(lives.c.number.in_(numbers)))
-    for table, of, owners in (
-        (chunks, chunks.c.turn, turns),
-        (items, items.c.conversation, conversations),
-        (requests, requests.c.batch, batches),
-    ):
-        held = select(owners.c.id).where(owners.c.life.in_(numbers))
-        await connection.execute(delete(table).where(of.in_(held)))
+    for owners, held, key in _HOLDINGS:
+        ids = select(owners.c.id).where(owners.c.life.in_(numbers))
+        await connection.execute(delete(held).where(held.c[key].in_(ids)))
         await connection.execute(delete(owners).where(owners.c.life.in_(numbers)))
+
+
+async def delete_some(connection: AsyncConnection, numbers: Sequence[int], most: int) -> None:
+    """Delete up to `most` rows of each table that these lives hold, and the lives themselves when all are gone.
+
+    They are over at once, so nobody sees what is left of them until then.
+    """
+    await connection.execute(update(lives).where(lives.c.number.in_(numbers)).values(expires=0, bytes=0))
+    for owners, held, key in _HOLDINGS:
+        ids = select(owners.c.id).where(owners.c.life.in_(numbers)).order_by(owners.c.life).limit(most)
+        keys = list(held.primary_key.columns)
+        some = select(*keys).where(held.c[key].in_(ids)).limit(most)
+        found = await connection.execute(delete(held).where(tuple_(*keys).in_(some)))
+        if found.rowcount == most:
+            return
+        found = await connection.execute(delete(owners).where(owners.c.id.in_(ids)))
+        if found.rowcount == most:
+            return
+    await connection.execute(delete(lives).where(lives.c.number.in_(numbers)))
 
 
 def oldest(most: int) -> Select[tuple[int, float, int]]:

@@ -27,7 +27,9 @@ class TurnStatements:
         self._replace = access.prepare(new.on_conflict_do_update(index_elements=["id"], set_=excluded))
         is_meant = turns.c.id == bindparam("which")
         self._update = access.prepare(
-            update(turns).where(is_meant).values({name: bindparam(f"new_{name}") for name in _REPLACED})
+            update(turns)
+            .where(is_meant, turns.c.instance == bindparam("whose"))
+            .values({name: bindparam(f"new_{name}") for name in _REPLACED})
         )
         self._set_metadata = access.prepare(
             update(turns)
@@ -48,8 +50,9 @@ class TurnStatements:
         return self._replace, [self._replace.row(**row, life=life)]
 
     def update(self, row: dict[str, Any]) -> Step:
+        """Nothing happens where the turn is over, deleted or another's."""
         new = {f"new_{name}": row[name] for name in _REPLACED}
-        return self._update, [self._update.row(which=row["id"], **new)]
+        return self._update, [self._update.row(which=row["id"], whose=self._instance, **new)]
 
     def set_metadata(self, turn: str, owner: str, kind: str, metadata: str) -> Step:
         row = self._set_metadata.row(which=turn, whose=owner, what=kind, new_metadata=metadata)

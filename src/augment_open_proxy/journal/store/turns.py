@@ -39,7 +39,8 @@ class Turns:
     async def save(self, turn: Turn, items: Sequence[Item] = ()) -> None:
         """Insert `turn`, or replace the one with its id, and append `items` to its conversation.
 
-        It prolongs the life of its whole chain. A turn of ours that was deleted while it ran stays deleted.
+        It prolongs the life of its whole chain. A turn of ours that was deleted while it ran stays deleted, and
+        one that another process took for dead stays failed.
         """
         lease = self._access.clock() + LEASE if turn.is_running else None
         row = turn_to_row(turn, self._access.instance if turn.is_running else None, lease)
@@ -178,7 +179,7 @@ class Turns:
     async def renew(self) -> list[str]:
         """Prolong the leases of what this process is at work on, requests of batches too.
 
-        The ids of its turns that someone asked to cancel.
+        The ids of its turns that someone asked to cancel, and of those that are its own no more.
         """
         return await self._leases.renew()
 

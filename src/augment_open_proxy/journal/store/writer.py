@@ -13,7 +13,7 @@ from sqlalchemy import Executable
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from augment_open_proxy.journal.store.engine import is_disconnect
+from augment_open_proxy.journal.store.engine import execute_many, is_disconnect
 from augment_open_proxy.journal.store.opening import StoreUnavailable
 
 T = TypeVar("T")
@@ -135,5 +135,5 @@ async def _execute(connection: AsyncConnection, group: list[_Job]) -> list[Any]:
     for plan, gathered in merged.items():
         for prepared, rows in zip(plan, gathered, strict=True):
             if rows:
-                await connection.exec_driver_sql(prepared.sql, rows)
+                await execute_many(connection, prepared.sql, rows)
     return [await job.work(connection) if job.work else None for job in group]

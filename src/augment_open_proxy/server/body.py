@@ -1,0 +1,140 @@
+"""Reading a request's body within bounds: its size as sent and unpacked, and the time without progress."""
+
+import asyncio
+import io
+import zlib
+from collections.abc import Callable
+
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
+from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, header_values
+
+IDLE = 30.0
+"""Seconds that a client may take between two pieces of its body."""
+_IN_THREAD = 64 * 1024
+"""Bytes of a packed body from which on it is unpacked beside the event loop."""
+_LARGEST_WINDOW = 8 * 2**20
+"""Bytes of memory for which a zstd body may ask: what RFC 8878 recommends to support."""
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The body, unpacked; at most `limit` bytes. Raises `ProxyError`, `ClientLeft`."""
+    unpack = _unpacker(scope)
+    body = await _read(scope, receive, limit)
+    if unpack is None:
+        return body
+    try:
+        if len(body) < _IN_THREAD:
+            unpacked = unpack(body, limit + 1)
+        else:
+            unpacked = await asyncio.to_thread(unpack, body, limit + 1)
+    except ValueError as error:
+        raise invalid_request(f"The body is not what its Content-Encoding says: {error}.") from None
+    if len(unpacked) > limit:
+        raise ProxyError(too_large(limit))
+    return unpacked
+
+
+def too_large(limit: int) -> Problem:
+    return Problem(
+        ErrorKind.REQUEST_TOO_LARGE, f"The request's body is larger than {limit} bytes (AOP_BODY_LIMIT)."
+    )
+
+
+async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The body as it comes, counted while it is read."""
+    announced = header_values(scope, b"content-length")
+    if announced and announced[0].isdigit() and int(announced[0][:19]) > limit:
+        raise ProxyError(too_large(limit))
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await _next(receive)
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        piece: bytes = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise ProxyError(too_large(limit))
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _next(receive: Receive) -> dict[str, object]:
+    try:
+        async with asyncio.timeout(IDLE):
+            return dict(await receive())
+    except TimeoutError:
+        message = f"The request's body did not come: nothing more for {IDLE:g} s."
+        raise ProxyError(Problem(ErrorKind.REQUEST_TIMEOUT, message)) from None
+
+
+# ---------------------------------------------------------------- unpacking
+
+Unpack = Callable[[bytes, int], bytes]
+"""A packed body → the first so many bytes of it, unpacked. Raises `ValueError`."""
+
+
+def _unpacker(scope: Scope) -> Unpack | None:
+    values = [value.strip().lower() for value in header_values(scope, b"content-encoding")]
+    names = [name for value in values for name in value.split(b",") if name.strip() not in (b"", b"identity")]
+    if not names:
+        return None
+    unpack = _UNPACK.get(names[0].strip())
+    if unpack is None or len(names) > 1:
+        message = "The header Content-Encoding must be gzip, deflate, br or zstd, or left out."
+        raise ProxyError(Problem(ErrorKind.UNSUPPORTED_MEDIA_TYPE, message))
+    return unpack
+
+
+def _inflate(body: bytes, most: int) -> bytes:
+    """gzip and zlib, told apart by their heads."""
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        data = inflater.decompress(body, most)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if len(data) < most and not inflater.eof:
+        raise ValueError("it is cut off")
+    if inflater.unused_data:
+        raise ValueError("something follows its end")
+    return data
+
+
+def _unbrotli(body: bytes, most: int) -> bytes:
+    import brotli  # only a few clients send it
+
+    unpacker = brotli.Decompressor()
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while not unpacker.is_finished() and size < most:
+            piece = unpacker.process(body, output_buffer_limit=most - size)
+            if not piece and not body:
+                raise ValueError("it is cut off")
+            body = b""
+            pieces.append(piece)
+            size += len(piece)
+    except brotli.error as error:
+        raise ValueError(str(error)) from None
+    return b"".join(pieces)[:most]
+
+
+def _unzstd(body: bytes, most: int) -> bytes:
+    import zstandard  # only a few clients send it
+
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).stream_reader(io.BytesIO(body)) as reader:
+            data: bytes = reader.read(most)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
+    return data
+
+
+_UNPACK: dict[bytes, Unpack] = {
+    b"gzip": _inflate,
+    b"x-gzip": _inflate,
+    b"deflate": _inflate,
+    b"br": _unbrotli,
+    b"zstd": _unzstd,
+}

@@ -1,0 +1,190 @@
+"""Client keys: which there are, what each may do, and what it did today.
+
+Keys that were created are kept in the state folder, as digests; the file is read again when it changes, so that a key
+can be revoked while the proxy runs. A key is 256 random bits, so a plain digest of it tells nothing.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec import Struct
+
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.events import Usage
+from augment_open_proxy.core.jsontext import UNREADABLE
+from augment_open_proxy.state import StateFolder
+
+FILE = "keys.json"
+PREFIX = "aop-"
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the file."""
+DAY = 86400
+
+
+class Key(Struct, frozen=True):
+    """A client key. `digest` is the SHA-256 of it, in hex; no limit is `None`, all models an empty tuple."""
+
+    name: str
+    digest: str
+    created: int = 0
+    models: tuple[str, ...] = ()
+    requests_per_day: int | None = None
+    tokens_per_day: int | None = None
+
+
+class KeyFileError(Exception):
+    """The file of keys can't be read or written; the message says why."""
+
+
+def new_key() -> str:
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def digest(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()
+
+
+class KeyFile:
+    """The keys that were created, in the state folder."""
+
+    def __init__(self, state: StateFolder) -> None:
+        self._state = state
+
+    def read(self) -> list[Key]:
+        """Raises `KeyFileError`: a file that can't be read must not open the proxy to everybody."""
+        data = self._state.read(FILE)
+        if data is None:
+            if self._state.warning:
+                raise KeyFileError(self._state.warning)
+            return []
+        try:
+            return msgspec.json.decode(data, type=list[Key])
+        except UNREADABLE as error:
+            raise KeyFileError(f"{self._state.path / FILE} is not what it should be: {error}") from None
+
+    def add(self, key: Key) -> None:
+        """Raises `KeyFileError`, also where the name is taken."""
+        keys = self.read()
+        if any(known.name == key.name for known in keys):
+            raise KeyFileError(f"there is a key named {key.name!r} already; revoke it first, or take another name")
+        self._write([*keys, key])
+
+    def remove(self, name: str) -> bool:
+        """Whether there was one. Raises `KeyFileError`."""
+        keys = self.read()
+        self._write([key for key in keys if key.name != name])
+        return any(key.name == name for key in keys)
+
+    def stamp(self) -> object:
+        """Changes when the file does."""
+        try:
+            status = (self._state.path / FILE).stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _write(self, keys: list[Key]) -> None:
+        self._state.write(FILE, msgspec.json.format(msgspec.json.encode(keys), indent=2))
+        if self._state.warning:
+            raise KeyFileError(self._state.warning)
+
+
+class _Today(Struct):
+    """What a key did on one day."""
+
+    day: int
+    requests: int = 0
+    tokens: int = 0
+
+
+class KeyRing:
+    """The keys in force: those of the settings, and those in the file. With none, everybody may come in."""
+
+    def __init__(
+        self,
+        given: Iterable[str],
+        file: KeyFile,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`given` are the keys themselves, from `AOP_API_KEY`."""
+        self._given = tuple(
+            Key(f"AOP_API_KEY {number}", digest(key.encode(errors="surrogateescape")))
+            for number, key in enumerate(given, 1)
+        )
+        self._file = file
+        self._now = now
+        self._monotonic = monotonic
+        self._stamp: object = file.stamp()
+        self._looked = monotonic()
+        self._keys: tuple[Key, ...] = (*self._given, *file.read())
+        self._today: dict[str, _Today] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no key is asked for."""
+        self._look()
+        return not self._keys
+
+    def find(self, presented: bytes) -> Key | None:
+        """The key that was presented. It takes the same time whichever it is, and whether it is one."""
+        self._look()
+        shown = digest(presented)
+        found: Key | None = None
+        for key in self._keys:
+            if hmac.compare_digest(key.digest, shown):
+                found = key
+        return found
+
+    def admit(self, key: Key, model: str) -> None:
+        """Count a request. Raises `ProxyError` where the key may not ask this model, or has had its share of the day."""
+        if key.models and model not in key.models:
+            listed = ", ".join(key.models)
+            raise ProxyError(
+                Problem(
+                    ErrorKind.PERMISSION,
+                    f"The key {key.name!r} may use {listed}; the request names {model!r}.",
+                    "model",
+                )
+            )
+        today = self._of_today(key)
+        for limit, had, what in (
+            (key.requests_per_day, today.requests, "requests"),
+            (key.tokens_per_day, today.tokens, "tokens"),
+        ):
+            if limit is not None and had >= limit:
+                message = f"The key {key.name!r} has had its {limit} {what} of the day (in UTC)."
+                left = DAY - self._now() % DAY
+                raise ProxyError(Problem(ErrorKind.RATE_LIMITED, message, retry_after=left))
+        today.requests += 1
+
+    def count(self, key: Key, usage: Usage) -> None:
+        """Count the tokens of a reply."""
+        self._of_today(key).tokens += usage.total or 0
+
+    def _of_today(self, key: Key) -> _Today:
+        day = int(self._now() // DAY)
+        today = self._today.get(key.digest)
+        if today is None or today.day != day:
+            today = self._today[key.digest] = _Today(day)
+        return today
+
+    def _look(self) -> None:
+        """Read the file again where it has changed; one that can't be read leaves the keys as they are."""
+        now = self._monotonic()
+        if now - self._looked < LOOK_EVERY:
+            return
+        self._looked = now
+        stamp = self._file.stamp()
+        if stamp == self._stamp:
+            return
+        try:
+            self._keys = (*self._given, *self._file.read())
+        except KeyFileError:
+            return
+        self._stamp = stamp
