@@ -53,19 +53,8 @@ class Postgres:
 
     def execute(self, sql: str, database: str = "postgres") -> str:
         """What psql prints for `sql`."""
-        command = [
-            self._programs / "psql",
-            "-h",
-            self._folder,
-            "-p",
-            str(self._port),
-            "-U",
-            "tester",
-            "-qAtX",
-            "-c",
-            sql,
-        ]
-        command.append(database)
+        where = ["-h", str(self._folder), "-p", str(self._port), "-U", "tester", "-d", database]
+        command = [str(self._programs / "psql"), *where, "-qAtX", "-c", sql]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=self._folder)
         if done.returncode:
             raise RuntimeError(done.stderr)

@@ -42,9 +42,9 @@ def test_an_unknown_path_is_a_404_in_the_api_s_shape(client: httpx.Client) -> No
 
 
 def test_a_wrong_method_is_a_405_that_names_the_right_one(client: httpx.Client) -> None:
-    answer = client.get(CHAT)
+    answer = client.delete(CHAT)
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == "POST, GET"
     assert answer.json()["error"]["code"] == "method_not_allowed"
 
 

@@ -35,9 +35,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 def too_large(limit: int) -> Problem:
-    return Problem(
-        ErrorKind.REQUEST_TOO_LARGE, f"The request's body is larger than {limit} bytes (AOP_BODY_LIMIT)."
-    )
+    return Problem(ErrorKind.REQUEST_TOO_LARGE, f"The request's body is larger than {limit} bytes (AOP_BODY_LIMIT).")
 
 
 async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -2,8 +2,6 @@
 
 from urllib.parse import parse_qsl
 
-from msgspec.structs import replace
-
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
 from augment_open_proxy.dialects.openai_chat.stored import (
@@ -74,25 +72,17 @@ class StoredCompletions:
         id_ = path_name(scope, "id")
         store = await opened(self._stores)
         turn = await store.turns.load(id_, owner_of(scope), "completion")
-        if turn is None or not turn.is_whole:
+        if turn is None:
             raise _not_found(id_)
         return turn
 
     async def _page(self, owner: str, page: Page, wanted: Wanted) -> tuple[list[Turn], bool]:
-        """The completions of a page, and whether there are more. Failed ones, which are stored too, are passed over."""
+        """The completions of a page, and whether there are more."""
         store = await opened(self._stores)
-        found: list[Turn] = []
-        part, has_more = replace(page, limit=page.limit + 1), True
-        while has_more and len(found) <= page.limit:
-            try:
-                turns, has_more = await store.turns.page(
-                    "completion", owner, part, model=wanted.model, metadata=wanted.metadata
-                )
-            except LookupError:
-                raise unknown_cursor(part.after or "") from None
-            found += (turn for turn in turns if turn.is_whole)
-            part = replace(part, after=turns[-1].id if turns else part.after)
-        return found[: page.limit], len(found) > page.limit
+        try:
+            return await store.turns.page("completion", owner, page, model=wanted.model, metadata=wanted.metadata)
+        except LookupError:
+            raise unknown_cursor(page.after or "") from None
 
 
 def _rendered(turn: Turn) -> bytes:

@@ -42,21 +42,26 @@ async def kept(
 ) -> AsyncGenerator[Batch]:
     """The same batches; the last one comes when `turn` is stored with all of them.
 
-    A reply that fails after its first content is stored as failed; before, there is nothing to store. Where the store
-    fails, the reply still goes out, and its end says that it is not stored.
+    A response that fails after its first content is stored as failed; before, and in other APIs, nothing is there to
+    be shown. Where the store fails, the reply still goes out, and its end says that it is not stored.
     """
     begin_opening(stores)
     replies: list[list[Event]] = [[] for _ in range(choices)]
     left = choices
+    shows_failures = turn.kind == "response"
     async with aclosing(batches):
         async for choice, events in batches:
             replies[choice] += events
             last = events[-1]
             left -= isinstance(last, Finish)
-            failed = isinstance(last, Failure) and any(isinstance(event, BlockStart) for event in replies[choice])
+            failed = shows_failures and isinstance(last, Failure) and any(map(_is_start, replies[choice]))
             if (failed or not left) and not await save(stores, with_replies(turn, replies), items_of):
                 events = _marked(events)
             yield choice, events
+
+
+def _is_start(event: Event) -> bool:
+    return isinstance(event, BlockStart)
 
 
 def begin_opening(stores: Stores) -> None:

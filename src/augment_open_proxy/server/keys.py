@@ -142,7 +142,7 @@ class KeyRing:
         return found
 
     def admit(self, key: Key, model: str) -> None:
-        """Count a request. Raises `ProxyError` where the key may not ask this model, or has had its share of the day."""
+        """Count a request. Raises `ProxyError` where the key may not ask this model, or had its share of the day."""
         if key.models and model not in key.models:
             listed = ", ".join(key.models)
             raise ProxyError(

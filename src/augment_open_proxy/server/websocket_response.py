@@ -29,7 +29,6 @@ from augment_open_proxy.server.recall import Local, Recall
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.remembered import Remembered
 
-
 NOT_ASKED = "generate: false, so the model was not asked"
 
 

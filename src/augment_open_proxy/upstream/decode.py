@@ -42,13 +42,17 @@ _FINISH_REASONS: dict[int, FinishReason] = {
     StopReason.RECITATION: "content_filter",
 }
 _LINE_TOO_LONG = Problem(ErrorKind.BACKEND, "The Augment backend sent a line that is longer than can be kept.")
+_ANSWER_TOO_LONG = Problem(ErrorKind.BACKEND, "The Augment backend sent an answer that is longer than can be kept.")
+ANSWER_LIMIT = 4 * DEFAULT_LIMIT
+"""Bytes of a whole answer: far more than a model can say, and a bound for what is kept of it until its end."""
 
 
 class Decoder:
     """`feed` the answer's bytes, then `close` at its end or `fail` where it broke; after that it gives nothing."""
 
-    def __init__(self, line_limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(self, line_limit: int = DEFAULT_LIMIT, answer_limit: int = ANSWER_LIMIT) -> None:
         self._lines = LineSplitter(line_limit)
+        self._bytes_left = answer_limit
         self.ended = False
         """Whether the terminal event is out."""
         self._index = -1
@@ -71,6 +75,9 @@ class Decoder:
         if self.ended:
             return []
         events: list[Event] = []
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            return self.fail(_ANSWER_TOO_LONG)
         try:
             for line in self._lines.feed(data):
                 self._feed_line(line, events)

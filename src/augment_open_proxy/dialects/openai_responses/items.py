@@ -1,13 +1,13 @@
 """Items of the input → messages."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from augment_open_proxy.core.conversation import Attachment, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
 from augment_open_proxy.core.errors import ProxyError, invalid_request
-from augment_open_proxy.core.jsontext import mended
 from augment_open_proxy.dialects.data_url import document, picture
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import LOCAL_SHELL, flat_name
@@ -16,6 +16,7 @@ from augment_open_proxy.dialects.reading import read
 _json = msgspec.json.Encoder().encode
 _head = msgspec.json.Decoder(wire.ItemHead)
 _item = msgspec.json.Decoder(wire.Item)
+_any_fields = msgspec.json.Decoder(dict[str, Any])
 _OURS = (
     "message",
     "function_call",
@@ -90,9 +91,9 @@ def parse_item(raw: bytes, path: str, by_id: Mapping[str, bytes] = {}) -> tuple[
             sealed = read(_item, raw, path).encrypted_content
             return (Message("user", (Attachment("summary", f"{path}.encrypted_content", data=sealed or ""),)),)
         case str() if kind.endswith(("_call_output", "_approval_response")):
-            return (Message("user", (Text(_server_item(kind, raw)),)),)
+            return (Message("user", (Text(_server_item(kind, raw, path)),)),)
         case str() if kind.endswith(("_call", "_output", "_list_tools", "_approval_request")):
-            return (_assistant(Text(_server_item(kind, raw))),)
+            return (_assistant(Text(_server_item(kind, raw, path))),)
     raise invalid_request(f"{path}.type {kind!r} cannot be sent to the Augment backend.", f"{path}.type")
 
 
@@ -132,9 +133,9 @@ def _call_id(item: wire.Item, path: str) -> str:
     return _needed(item.call_id or (item.id if item.type == "local_shell_call_output" else None), path, "call_id")
 
 
-def _server_item(kind: str, raw: bytes) -> str:
+def _server_item(kind: str, raw: bytes, path: str) -> str:
     """What a tool that does not exist here did in an earlier turn, in words."""
-    fields = msgspec.json.decode(mended(raw))
+    fields = read(_any_fields, raw, path)
     said = {
         name: value
         for name, value in fields.items()
@@ -150,7 +151,7 @@ def _server_item(kind: str, raw: bytes) -> str:
 
 
 def _message(item: wire.Item, role: str, path: str) -> Message:
-    content = item.content if item.content is not None else ""
+    content = item.content or ""
     parts: tuple[Part, ...]
     if isinstance(content, str):
         parts = (Text(content),)
