@@ -16,13 +16,14 @@ from augment_open_proxy import __version__
 from augment_open_proxy.settings import APP_NAME, OPTIONS, Option, Settings, SettingsError, load
 
 if TYPE_CHECKING:
+    from augment_open_proxy.server.keys import KeyFile
     from augment_open_proxy.server.run import Ready
 
 CLIENT_HINTS = (
-    ("Claude Code", "ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN=any claude"),
-    ("OpenAI client", "OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY=any"),
+    ("Claude Code", "ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN={key} claude"),
+    ("OpenAI client", "OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={key}"),
 )
-"""What to paste for each client, with the proxy's own URL as `{base}`."""
+"""What to paste for each client, with the proxy's own URL as `{base}`, and a key."""
 
 _CREDENTIALS_HELP = (
     ("credentials", "none found: requests are answered with 401 until there are some. To get them, either"),
@@ -52,6 +53,16 @@ AUGMENT_SESSION_AUTH, or run `auggie login`.
 
 exit codes: 0 fine, 1 cannot listen (such as a port in use), 2 bad usage or settings
 """
+_KEYS_EPILOG = """\
+examples:
+  augment-open-proxy keys create laptop
+  augment-open-proxy keys create ci --models claude-haiku-4-5 --requests-per-day 500
+  augment-open-proxy keys list
+  augment-open-proxy keys revoke ci
+
+As long as there is no key, clients on this machine need none. A running proxy
+takes up a change within a second.
+"""
 _COMMANDS = {
     "serve": ("serve the proxy (what happens without a command)", "  augment-open-proxy serve --port 8000"),
     "demo": (
@@ -71,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         flags: dict[str, str] = dict(value for value in vars(arguments).values() if isinstance(value, tuple))
         settings = load(flags, os.environ, Path())
+        if arguments.command == "keys":
+            return _keys(settings, arguments)
         if arguments.command == "models":
             return _models(settings, as_json=arguments.as_json)
         return _serve(settings, demo=arguments.command == "demo")
@@ -101,7 +114,7 @@ class _Keep(argparse.Action):
 
 def _parser() -> argparse.ArgumentParser:
     shared: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
-    usage = f"{APP_NAME} [{' | '.join(_COMMANDS)}] [settings]"
+    usage = f"{APP_NAME} [{' | '.join([*_COMMANDS, 'keys'])}] [settings]"
     parser = argparse.ArgumentParser(APP_NAME, usage, _DESCRIPTION, _EPILOG, **shared)
     parser.add_argument("--version", action="version", version=f"{APP_NAME} {__version__}")
     _add_settings(parser)
@@ -114,14 +127,42 @@ def _parser() -> argparse.ArgumentParser:
         if name == "models":
             command.add_argument("--json", action="store_true", dest="as_json", help="the JSON of GET /v1/models")
         _add_settings(command)
+    _add_keys(commands, shared)
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """The flags of all settings. None has a default here, so those before the command survive those after it."""
+def _add_keys(commands: Any, shared: dict[str, Any]) -> None:
+    about = "manage the keys that clients must send"
+    usage = f"{APP_NAME} keys [create | list | revoke] [--state-dir DIR] [--config FILE]"
+    keys = commands.add_parser(
+        "keys", help=about, usage=usage, description=f"{about.capitalize()}.", epilog=_KEYS_EPILOG, **shared
+    )
+    _add_settings(keys, ("state_dir", "config"))
+    actions = keys.add_subparsers(
+        dest="action", metavar="ACTION", title="actions", required=True, prog=f"{APP_NAME} keys"
+    )
+    create = actions.add_parser("create", help="make a key, and show it this once", **shared)
+    create.add_argument("name", metavar="NAME", help="what it is called here")
+    create.add_argument("--models", default="", metavar="MODELS", help="the only models it may use, comma separated")
+    create.add_argument("--requests-per-day", type=_count, metavar="N", help="requests that it may send in a day")
+    create.add_argument("--tokens-per-day", type=_count, metavar="N", help="tokens that it may take in a day")
+    actions.add_parser("list", help="list the keys, without the keys themselves", **shared)
+    revoke = actions.add_parser("revoke", help="make a key useless", **shared)
+    revoke.add_argument("name", metavar="NAME", help="what it is called here")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _add_settings(parser: argparse.ArgumentParser, only: Sequence[str] = ()) -> None:
+    """The flags of all settings, or of some. None has a default here, so those before the command survive those after it."""
     group = parser.add_argument_group("settings")
     for name, option in OPTIONS.items():
-        if option.flags:
+        if option.flags and (not only or name in only):
             group.add_argument(
                 *option.flags,
                 dest=name,
@@ -181,6 +222,59 @@ def _models(settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
+def _keys(settings: Settings, arguments: argparse.Namespace) -> int:
+    from augment_open_proxy.server.keys import KeyFile, KeyFileError
+    from augment_open_proxy.state import StateFolder
+
+    file = KeyFile(StateFolder(settings.state_dir))
+    try:
+        match arguments.action:
+            case "create":
+                sys.stdout.write(_create_key(file, arguments) + "\n")
+            case "list":
+                sys.stdout.write("".join(f"{line}\n" for line in _key_lines(file)))
+            case _:
+                if not file.remove(arguments.name):
+                    return _fail(f"there is no key named {arguments.name!r}; `{APP_NAME} keys list` lists them", 1)
+                sys.stderr.write(f"revoked {arguments.name}\n")
+    except KeyFileError as error:
+        return _fail(str(error), 1)
+    return 0
+
+
+def _create_key(file: "KeyFile", arguments: argparse.Namespace) -> str:
+    """The key itself, which is shown this once and kept nowhere."""
+    import time
+
+    from augment_open_proxy.server.keys import Key, digest, new_key
+
+    key = new_key()
+    models = tuple(arguments.models.replace(",", " ").split())
+    file.add(
+        Key(
+            arguments.name,
+            digest(key.encode()),
+            int(time.time()),
+            models,
+            arguments.requests_per_day,
+            arguments.tokens_per_day,
+        )
+    )
+    return key
+
+
+def _key_lines(file: "KeyFile") -> list[str]:
+    import datetime
+
+    rows: list[tuple[str, ...]] = [("NAME", "CREATED", "MODELS", "REQUESTS A DAY", "TOKENS A DAY")]
+    for key in file.read():
+        made = datetime.datetime.fromtimestamp(key.created, datetime.UTC).date().isoformat()
+        limits = (str(limit or "any") for limit in (key.requests_per_day, key.tokens_per_day))
+        rows.append((key.name, made, ", ".join(key.models) or "all", *limits))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 # --- The banner ------------------------------------------------------------------------------------------------------
 
 
@@ -198,9 +292,12 @@ def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, 
     else:
         rows += _CREDENTIALS_HELP
     rows += (("state", ready.state), ("store", ready.store))
-    rows += ((client, hint.format(base=base)) for client, hint in CLIENT_HINTS)
+    if ready.made_key is not None:
+        rows.append(("client key", f"{ready.made_key} (other machines can reach the port, so a key is asked for)"))
+    key = ready.made_key or ("<key>" if ready.needs_key else "any")
+    rows += ((client, hint.format(base=base, key=key)) for client, hint in CLIENT_HINTS)
     rows += (("note", notice) for notice in (*ready.notices, *_notices(settings)))
-    if not all(_is_loopback(url) for url in urls):
+    if settings.allow_unauthenticated and not all(_is_loopback(url) for url in urls):
         rows.append(("WARNING", "not only this machine: everyone who reaches this port can use the account"))
     bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if styled else ("", "", "")
     lines = [f"{bold}{APP_NAME} {__version__}{plain}"]

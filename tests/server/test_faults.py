@@ -10,6 +10,7 @@ import pytest
 from augment_open_proxy.server import relay
 from augment_open_proxy.simulator import Hang, Pause, Send, Step
 from augment_open_proxy.upstream import attempts
+from tests.asking import Api, every_api, request, streamed_and_whole
 from tests.server.test_http import CHAT, chat
 from tests.servers import Proxy, running_proxy
 
@@ -18,21 +19,25 @@ def post(proxy: Proxy, model: str, stream: bool, **directive: Any) -> httpx.Resp
     return httpx.post(proxy.url + CHAT, json=chat(f"claude-sim-{model}", stream=stream, **directive), timeout=20)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_leaves_cancels_the_backend_s_call(stream: bool) -> None:
+@every_api
+@streamed_and_whole
+@pytest.mark.parametrize("silence", ["hang", "no-answer"])
+def test_a_client_that_leaves_cancels_the_backend_s_call(api: Api, stream: bool, silence: str) -> None:
     with running_proxy() as proxy:
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(proxy.url + CHAT, json=chat("claude-sim-hang", stream=stream), timeout=0.3)
+            httpx.post(proxy.url + api.path, json=request(api, f"claude-sim-{silence}", stream), timeout=0.3)
         proxy.wait_for(lambda: proxy.simulator.closed_early == 1, seconds=1)
         proxy.wait_for(lambda: len(proxy.lines) == 1)
         assert " 499 " in proxy.lines[0]
         assert "the client left" in proxy.lines[0]
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_stream_cancels_the_backend_s_call() -> None:
+@every_api
+def test_a_client_that_leaves_in_the_middle_of_a_stream_cancels_the_backend_s_call(api: Api) -> None:
     with running_proxy() as proxy:
-        with httpx.stream("POST", proxy.url + CHAT, json=chat("claude-sim-stall", stream=True)) as answer:
-            assert next(answer.iter_lines()).startswith("data: ")
+        with httpx.stream("POST", proxy.url + api.path, json=request(api, "claude-sim-stall", True)) as answer:
+            lines = answer.iter_lines()
+            assert next(lines)
         proxy.wait_for(lambda: proxy.simulator.closed_early == 1, seconds=1)
         proxy.wait_for(lambda: len(proxy.lines) == 1)
         assert " 200 " in proxy.lines[0]

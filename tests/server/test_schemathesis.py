@@ -34,6 +34,3 @@ def test_nothing_it_thinks_of_is_an_error_of_ours_or_takes_long(tmp_path: Path) 
         failed = [line for line in proxy.lines if " 500 " in line]
     assert done.returncode == 0, done.stdout[-10000:] + done.stderr[-2000:]
     assert not failed
-    print(done.stdout)
-
-    import collections; print(collections.Counter(" ".join(l.split()[2:5]) for l in proxy.lines if "POST" in l))

@@ -39,9 +39,10 @@ def say(words: Any, **more: Any) -> str:
     return f"@@{json.dumps({'text': words, **more})}@@"
 
 
-def record(proxy: Proxy, number: int = -1) -> str:
-    proxy.call(lambda: None)  # the server has written its lines by now
-    return proxy.lines[number]
+def record(proxy: Proxy, number: int = 1) -> str:
+    """The record that is the `number`th; it comes after the last event."""
+    proxy.wait_for(lambda: len(proxy.lines) >= number)
+    return proxy.lines[number - 1]
 
 
 def asked(proxy: Proxy) -> Any:
@@ -67,7 +68,7 @@ def test_a_response_is_told_as_the_events_of_its_stream(proxy: Proxy, client: So
 
 def test_each_response_has_a_record(proxy: Proxy, client: Socket) -> None:
     ids = [client.ask()["id"] for _ in range(2)]
-    record(proxy)
+    record(proxy, 2)
     assert len(proxy.lines) == 2
     for id_, line in zip(ids, proxy.lines, strict=True):
         assert " INFO WS /v1/responses 200 " in line
@@ -285,7 +286,7 @@ def test_what_cannot_be_served_is_told_and_the_connection_goes_on(
     assert (error["error"]["code"], error["error"]["param"]) == (code, param)
     assert error["status"] == (404 if code == "model_not_found" else 400)
     assert client.ask()["status"] == "completed"
-    refusal = record(proxy, 0)
+    refusal = record(proxy)
     assert f" WARN WS /v1/responses {error['status']} " in refusal
     assert "error=" in refusal
     assert len(proxy.simulator.requests) == 1

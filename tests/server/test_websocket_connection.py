@@ -66,6 +66,7 @@ def busy(proxy: Proxy, client: Socket, *rest: Step | bytes) -> None:
 def test_it_is_opened_at_the_paths_of_responses(proxy: Proxy, path: str) -> None:
     with opened(proxy, path) as client:
         assert client.ask()["status"] == "completed"
+        proxy.wait_for(lambda: len(proxy.lines) == 1)
         assert f" WS {path.partition('?')[0]} 200 " in proxy.lines[-1]
 
 
@@ -93,7 +94,7 @@ def test_the_guard_is_that_of_http(proxy: Proxy, headers: dict[str, str], status
     assert b"content-type: application/json" in head.lower()
     assert b"x-request-id: req-" in head.lower()
     assert json.loads(body)["error"]["type"] == "permission_error"
-    proxy.call(lambda: None)
+    proxy.wait_for(lambda: len(proxy.lines) == 1)
     assert f" WARN GET /v1/responses {status} " in proxy.lines[-1]
 
 

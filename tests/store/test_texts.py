@@ -45,37 +45,36 @@ async def test_metadata_and_names_may_be_any_text(place: Place) -> None:
             assert await store.turns.page("completion", OWNER, Page(), metadata={text: text + "\0"}) == ([], False)
 
 
-@pytest.mark.parametrize("id_", TEXTS)
 @asynchronous
-async def test_an_id_that_nothing_has_is_not_found(place: Place, id_: str) -> None:
+async def test_an_id_that_nothing_has_is_not_found(place: Place) -> None:
     async with place.open() as store:
         await store.conversations.create(Conversation(id="conv_1", owner=OWNER, created=1), [])
-        assert await store.turns.load(id_, OWNER, "response") is None
-        assert await store.turns.chain(id_, OWNER, "response") == []
-        assert not await store.turns.delete(id_, OWNER, "response")
-        assert not await store.turns.ask_cancel(id_, OWNER)
-        assert await store.turns.events_after(id_, OWNER, 0) == ([], True)
-        assert await store.conversations.load(id_, OWNER) is None
-        assert await store.conversations.item("conv_1", OWNER, id_) is None
-        assert not await store.conversations.delete(id_, OWNER)
-        assert await store.batches.load(id_, OWNER) is None
-        assert await store.batches.cancel(id_, OWNER, 1.0) is None
-        with pytest.raises(LookupError):
-            await store.turns.page("response", OWNER, Page(after=id_))
+        for id_ in TEXTS:
+            assert await store.turns.load(id_, OWNER, "response") is None
+            assert await store.turns.chain(id_, OWNER, "response") == []
+            assert not await store.turns.delete(id_, OWNER, "response")
+            assert not await store.turns.ask_cancel(id_, OWNER)
+            assert await store.turns.events_after(id_, OWNER, 0) == ([], True)
+            assert await store.conversations.load(id_, OWNER) is None
+            assert await store.conversations.item("conv_1", OWNER, id_) is None
+            assert not await store.conversations.delete(id_, OWNER)
+            assert await store.batches.load(id_, OWNER) is None
+            assert await store.batches.cancel(id_, OWNER, 1.0) is None
+            with pytest.raises(LookupError):
+                await store.turns.page("response", OWNER, Page(after=id_))
 
 
-@pytest.mark.parametrize("text", TEXTS)
 @asynchronous
-async def test_names_in_batches_and_conversations_may_be_any_text(place: Place, text: str) -> None:
+async def test_names_in_batches_and_conversations_may_be_any_text(place: Place) -> None:
     async with place.open() as store:
-        await store.batches.create(
-            batch(place.clock), [BatchRequest(batch="batch_1", number=0, custom_id=text, params=b"")]
-        )
-        assert [one async for one in store.batches.results("batch_1", OWNER)] == [(text, "waiting", None)]
-        conversation = Conversation(id=f"conv{text}", owner=OWNER, created=1, metadata={text: text})
-        await store.conversations.create(conversation, [Item(text, b"{}")])
-        assert await store.conversations.load(conversation.id, OWNER) == conversation
-        assert await store.conversations.items(conversation.id, OWNER) == [Item(text, b"{}")]
+        for number, text in enumerate(TEXTS):
+            request = BatchRequest(batch=f"batch_{number}", number=0, custom_id=text, params=b"")
+            await store.batches.create(batch(place.clock, request.batch), [request])
+            assert [one async for one in store.batches.results(request.batch, OWNER)] == [(text, "waiting", None)]
+            conversation = Conversation(id=f"conv{text}", owner=OWNER, created=1, metadata={text: text})
+            await store.conversations.create(conversation, [Item(text, b"{}")])
+            assert await store.conversations.load(conversation.id, OWNER) == conversation
+            assert await store.conversations.items(conversation.id, OWNER) == [Item(text, b"{}")]
 
 
 @asynchronous

@@ -154,6 +154,8 @@ def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None
         "--port": "0",
         "--host": "127.0.0.1",
         "--allowed-hosts": "a.example",
+        "--allow-unauthenticated": "yes",
+        "--cors-origins": "https://a.example",
         "--api-url": "https://x.example",
         "--disable-effort-models": "m",
         "--log": "none",
@@ -183,7 +185,7 @@ def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None
     assert server.settings == load(flags, {}, tmp_path)
     defaults = Settings()
     same = [name for name in Settings.__slots__ if getattr(server.settings, name) == getattr(defaults, name)]
-    assert same == ["augment_api_token", "augment_session_auth", "secret"]
+    assert same == ["api_keys", "augment_api_token", "augment_session_auth", "secret"]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,17 @@
 """Who may come in: hosts by the names we serve, no foreign pages, JSON only."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from augment_open_proxy.core.errors import ErrorKind, ProxyError
 from augment_open_proxy.server.guard import Guard
+from augment_open_proxy.server.keys import KeyFile, KeyRing
+from augment_open_proxy.state import StateFolder
 
-GUARD = Guard("localhost", ["Proxy.example.com", "192.168.1.5", "fd00::5", " spaced "])
+NO_KEYS = KeyRing([], KeyFile(StateFolder(Path("/nonexistent"))))
+GUARD = Guard("localhost", NO_KEYS, allowed_hosts=["Proxy.example.com", "192.168.1.5", "fd00::5", " spaced "])
 HOST = "localhost:7888"
 JSON = ("content-type", "application/json")
 
@@ -101,9 +105,9 @@ def test_there_must_be_one_host(headers: list[tuple[str, str]]) -> None:
     [("0.0.0.0", "0.0.0.0:7888"), ("::1", "[::1]:7888"), ("::", "[::]:7888"), ("My-Box", "my-box:7888")],  # noqa: S104
 )
 def test_what_we_listen_on_is_one_of_our_names(listening_on: str, host: str) -> None:
-    assert verdict("GET", ("host", host), guard=Guard(listening_on)) is None
-    assert verdict("GET", ("host", HOST), guard=Guard(listening_on)) is None
-    assert verdict("GET", ("host", "evil.com"), guard=Guard(listening_on)) is ErrorKind.PERMISSION
+    assert verdict("GET", ("host", host), guard=Guard(listening_on, NO_KEYS)) is None
+    assert verdict("GET", ("host", HOST), guard=Guard(listening_on, NO_KEYS)) is None
+    assert verdict("GET", ("host", "evil.com"), guard=Guard(listening_on, NO_KEYS)) is ErrorKind.PERMISSION
 
 
 def test_a_refused_name_is_told_with_what_to_do() -> None:

@@ -324,3 +324,9 @@ def test_the_recorder_fills_in_the_record(end: Event, usage: Usage | None, error
     assert (entry.usage, entry.error) == (usage, error)
     kept = keep_body and isinstance(end, Finish)
     assert [reply.blocks for reply in recorder.replies] == [(Text("Hi."),)] * kept
+
+
+def test_the_tokens_of_a_stored_reply_were_another_exchange_s() -> None:
+    entry = record()
+    Recorder(entry, keep_body=False, counts=False).feed([OPENING, *BLOCK, Finish("stop", 1, Usage(1, 2))])
+    assert (entry.usage, entry.error) == (None, None)

@@ -78,6 +78,8 @@ def test_the_types_are_those_that_the_api_documents(kind: ErrorKind) -> None:
         assert 400 <= shape.status < 500
     elif kind is ErrorKind.BACKEND:
         assert shape.status == 502, "what the backend did is told apart from what the proxy did"
+    elif kind is ErrorKind.REQUEST_TIMEOUT:
+        assert shape.status == 408, "the client was too slow, not the backend"
     elif kind is ErrorKind.STORE:
         assert shape.status == 503, "a database that is away comes back"
     else:

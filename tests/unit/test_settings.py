@@ -253,6 +253,7 @@ def test_secrets_are_not_shown(places: Places) -> None:
 
 def test_secrets_have_no_flag() -> None:
     assert [name for name, option in OPTIONS.items() if not option.flags] == [
+        "api_keys",
         "augment_api_token",
         "augment_session_auth",
         "secret",

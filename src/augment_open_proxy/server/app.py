@@ -22,7 +22,7 @@ from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
 from augment_open_proxy.policies.chain import policies
 from augment_open_proxy.server import models
 from augment_open_proxy.server.answers import answer, error_response
-from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, respond
+from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, respond, with_headers
 from augment_open_proxy.server.batch_runner import BatchRunner
 from augment_open_proxy.server.batches import MessageBatches
 from augment_open_proxy.server.completions import StoredCompletions
@@ -30,8 +30,9 @@ from augment_open_proxy.server.conversations import StoredConversations
 from augment_open_proxy.server.counting import TokenCounting
 from augment_open_proxy.server.exchange import Exchange
 from augment_open_proxy.server.fetch import Fetcher
-from augment_open_proxy.server.guard import Guard
+from augment_open_proxy.server.guard import Guard, cors_headers, is_preflight
 from augment_open_proxy.server.keeping import store_problem
+from augment_open_proxy.server.keys import KEY, KeyRing
 from augment_open_proxy.server.limits import Limits
 from augment_open_proxy.server.recall import Recall
 from augment_open_proxy.server.relay import Relays
@@ -63,7 +64,11 @@ class App:
         stores: Stores,
         runs: Runs,
         renewal: Renewal,
+        keys: KeyRing,
+        *,
+        needs_key: bool,
     ) -> None:
+        """`needs_key`: see `Guard`."""
         self.body_limit = settings.body_limit
         self.relays = Relays()
         self.runs = runs
@@ -71,7 +76,14 @@ class App:
         """Whether the proxy is being stopped, and takes nothing new."""
         self._upstream = upstream
         self._log = log
-        self._guard = Guard(settings.host, settings.allowed_hosts)
+        self._keys = keys
+        self._guard = Guard(
+            settings.host,
+            keys,
+            allowed_hosts=settings.allowed_hosts,
+            cors_origins=settings.cors_origins,
+            needs_key=needs_key,
+        )
         resolver, recall = Resolver(fetcher, secret), Recall(stores)
         counter, factor = TokenCounter(), settings.claude_token_factor
         exchange = Exchange(
@@ -85,6 +97,7 @@ class App:
             runs,
             Limits(settings.max_concurrency, settings.rate_limit, settings.queue_timeout),
             self.relays,
+            keys,
         )
         self._probes = {"/livez": self._live, "/readyz": self._ready}
         """Answered under any Host and without a key: orchestrators ask by address, and learn nothing else."""
@@ -100,10 +113,12 @@ class App:
                 self._routes.add(path, {"POST": partial(exchange.handle, dialect)})
         for path in OPENAI_RESPONSES.paths:
             self._routes.add(path, {"GET": _upgrade})
-        self._sockets = Sockets(Responder(exchange, recall, stores, self.relays, log), log, settings.body_limit)
+        self._sockets = Sockets(
+            Responder(exchange, recall, stores, self.relays, log), self._finish, settings.body_limit
+        )
         TokenCounting(resolver, recall, upstream.listing, counter, factor, settings.body_limit).add_to(self._routes)
         StoredResponses(stores, runs, self.relays).add_to(self._routes)
-        self.batches = BatchRunner(exchange, stores, renewal, log, settings.batch_concurrency)
+        self.batches = BatchRunner(exchange, stores, renewal, log, settings.batch_concurrency, keys)
         MessageBatches(stores, self.batches, settings.body_limit).add_to(self._routes)
         StoredConversations(stores, settings.body_limit).add_to(self._routes)
         StoredCompletions(stores, settings.body_limit).add_to(self._routes)
@@ -120,7 +135,13 @@ class App:
             record.status, record.error = CLIENT_CLOSED_REQUEST, "the client left before the end"
         finally:
             if record.status != SWITCHED:  # what is asked for on a connection has records of its own
-                self._log.write(record)
+                self._finish(scope, record)
+
+    def _finish(self, scope: Scope, record: Record) -> None:
+        """Count what a request took, and write its record."""
+        if record.usage is not None:
+            self._keys.count(scope.get(KEY), record.usage)
+        self._log.write(record)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         try:
@@ -128,7 +149,14 @@ class App:
             if probe is not None:
                 await probe(send, record)
                 return
-            self._guard.check(scope)
+            origin = self._guard.reader(scope)
+            if origin is not None:
+                send = with_headers(send, cors_headers(scope, origin))
+            scope[KEY] = self._guard.check(scope)
+            if origin is not None and is_preflight(scope):
+                record.status = 204
+                await respond(send, 204, [], b"")
+                return
             await self._handler(scope)(scope, receive, send, record)
         except ProxyError as error:
             await _refuse(scope, send, record, error.problem)

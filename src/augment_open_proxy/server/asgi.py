@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -21,26 +19,15 @@ def header_values(scope: Scope, name: bytes) -> list[bytes]:
     return [value for key, value in scope["headers"] if key == name]
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """The request's body, counted while it is read. Raises `ProxyError` beyond `limit` bytes, `ClientLeft`."""
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        piece: bytes = message.get("body", b"")
-        size += len(piece)
-        if size > limit:
-            raise ProxyError(
-                Problem(
-                    ErrorKind.REQUEST_TOO_LARGE,
-                    f"The request's body is larger than {limit} bytes (AOP_BODY_LIMIT).",
-                )
-            )
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def with_headers(send: Send, more: Headers) -> Send:
+    """`send` that adds headers to the answer's."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *more]}
+        await send(message)
+
+    return sending
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -27,6 +27,7 @@ from augment_open_proxy.server.asgi import Headers, Scope
 from augment_open_proxy.server.conversation import SESSION_HEADERS
 from augment_open_proxy.server.exchange import Exchange
 from augment_open_proxy.server.keeping import kept
+from augment_open_proxy.server.keys import KEY, KeyRing
 from augment_open_proxy.server.renewal import Renewal
 
 if TYPE_CHECKING:
@@ -79,12 +80,15 @@ class _Stopped(Exception):  # noqa: N818
 class BatchRunner:
     """Runs up to `concurrency` requests at once."""
 
-    def __init__(self, exchange: Exchange, stores: Stores, renewal: Renewal, log: Log, concurrency: int) -> None:
+    def __init__(
+        self, exchange: Exchange, stores: Stores, renewal: Renewal, log: Log, concurrency: int, keys: KeyRing
+    ) -> None:
         self._exchange = exchange
         self._stores = stores
         self._renewal = renewal
         self._log = log
         self._concurrency = concurrency
+        self._keys = keys
         self._jobs: dict[_Job, asyncio.Task[None]] = {}
         self._claiming: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -256,7 +260,7 @@ class BatchRunner:
     async def _attempt(self, request: BatchRequest, record: Record) -> bytes:
         """The message. Raises `ProxyError` and `_NoPlace`."""
         begun = await self._exchange.begin(
-            ANTHROPIC_MESSAGES, request.params, _scope(request), record, owner=request.owner
+            ANTHROPIC_MESSAGES, request.params, _scope(request, self._keys), record, owner=request.owner
         )
         batches = begun.batches
         if begun.parsed.keep is not None:
@@ -299,11 +303,18 @@ def kept_headers(scope: Scope) -> bytes:
     kept = [
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"] if name in SESSION_HEADERS
     ]
+    key = scope.get(KEY)
+    if key is not None:
+        kept.append((KEY, key.digest))
     return msgspec.json.encode(kept) if kept else b""
 
 
-def _scope(request: BatchRequest) -> Scope:
-    """A scope as if the client asked: its session, and its owner in the place of its key."""
+def _scope(request: BatchRequest, keys: KeyRing) -> Scope:
+    """A scope as if the client asked: its session, and its owner in the place of its key. Raises `ProxyError`."""
     given = msgspec.json.decode(request.headers, type=list[tuple[str, str]]) if request.headers else []
-    headers: Headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given]
-    return {"headers": [*headers, (b"x-api-key", request.owner.encode())]}
+    digest = next((value for name, value in given if name == KEY), None)
+    headers: Headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given if name != KEY]
+    scope: Scope = {"headers": [*headers, (b"x-api-key", request.owner.encode())]}
+    if digest is not None:
+        scope[KEY] = keys.known(digest)
+    return scope

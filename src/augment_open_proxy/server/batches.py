@@ -28,8 +28,9 @@ from augment_open_proxy.journal.record import Record
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Batch, BatchRequest, RequestState
 from augment_open_proxy.server.answers import answer
-from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, header_values, read_body
+from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, header_values
 from augment_open_proxy.server.batch_runner import BatchRunner, kept_headers
+from augment_open_proxy.server.body import read_body
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.keeping import opened
 from augment_open_proxy.server.routes import Routes, path_name
@@ -57,7 +58,7 @@ class MessageBatches:
             routes.add(f"{path}/batches/{{id}}/results", {"GET": self.give_results})
 
     async def create(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        body = await read_body(receive, self._body_limit)
+        body = await read_body(scope, receive, self._body_limit)
         entries = await asyncio.to_thread(parse_batch, body)
         now, owner, headers = time.time(), owner_of(scope), kept_headers(scope)
         batch = Batch(

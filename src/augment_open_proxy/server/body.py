@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
-from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, header_values
+from augment_open_proxy.server.asgi import ClientLeft, Message, Receive, Scope, header_values
 
 IDLE = 30.0
 """Seconds that a client may take between two pieces of its body."""
@@ -58,10 +58,10 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def _next(receive: Receive) -> dict[str, object]:
+async def _next(receive: Receive) -> Message:
     try:
         async with asyncio.timeout(IDLE):
-            return dict(await receive())
+            return await receive()
     except TimeoutError:
         message = f"The request's body did not come: nothing more for {IDLE:g} s."
         raise ProxyError(Problem(ErrorKind.REQUEST_TIMEOUT, message)) from None

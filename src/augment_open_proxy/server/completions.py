@@ -17,7 +17,8 @@ from augment_open_proxy.journal.record import Record
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Item, Page, Turn
 from augment_open_proxy.server.answers import answer
-from augment_open_proxy.server.asgi import Receive, Scope, Send, read_body
+from augment_open_proxy.server.asgi import Receive, Scope, Send
+from augment_open_proxy.server.body import read_body
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.keeping import opened
 from augment_open_proxy.server.routes import Routes, path_name
@@ -47,7 +48,7 @@ class StoredCompletions:
         await answer(send, record, _rendered(await self._load(scope)))
 
     async def change(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        metadata = read_change(await read_body(receive, self._body_limit))
+        metadata = read_change(await read_body(scope, receive, self._body_limit))
         turn = await self._load(scope)
         store = await opened(self._stores)
         changed = await store.turns.set_metadata(turn.id, turn.owner, turn.kind, metadata)

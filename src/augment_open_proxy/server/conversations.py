@@ -19,7 +19,8 @@ from augment_open_proxy.journal.record import Record
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Conversation
 from augment_open_proxy.server.answers import answer
-from augment_open_proxy.server.asgi import Receive, Scope, Send, read_body
+from augment_open_proxy.server.asgi import Receive, Scope, Send
+from augment_open_proxy.server.body import read_body
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.keeping import opened
 from augment_open_proxy.server.routes import Routes, path_name
@@ -46,7 +47,7 @@ class StoredConversations:
             routes.add(f"{path}/{{id}}/items/{{item}}", {"GET": self.show_item, "DELETE": self.delete_item})
 
     async def create(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        posted, metadata = read_new(await read_body(receive, self._body_limit), uuid.uuid4().hex)
+        posted, metadata = read_new(await read_body(scope, receive, self._body_limit), uuid.uuid4().hex)
         conversation = Conversation(
             id=f"conv_{uuid.uuid4()}", owner=owner_of(scope), created=int(time.time()), metadata=metadata
         )
@@ -57,7 +58,7 @@ class StoredConversations:
         await answer(send, record, _rendered(await self._load(scope)))
 
     async def change(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        id_, metadata = path_name(scope, "id"), read_change(await read_body(receive, self._body_limit))
+        id_, metadata = path_name(scope, "id"), read_change(await read_body(scope, receive, self._body_limit))
         changed = await (await self._conversations()).set_metadata(id_, owner_of(scope), metadata)
         if changed is None:
             raise _not_found(id_)
@@ -84,7 +85,7 @@ class StoredConversations:
     async def add_items(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         """All of them, or none: an item never replaces another."""
         id_, owner = path_name(scope, "id"), owner_of(scope)
-        posted = read_added(await read_body(receive, self._body_limit), uuid.uuid4().hex)
+        posted = read_added(await read_body(scope, receive, self._body_limit), uuid.uuid4().hex)
         conversations = await self._conversations()
         for item_id in posted.named:
             if await conversations.item(id_, owner, item_id) is not None:

@@ -18,7 +18,8 @@ from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.wire import InputTokens
 from augment_open_proxy.journal.record import Record
 from augment_open_proxy.server.answers import answer
-from augment_open_proxy.server.asgi import Receive, Scope, Send, read_body
+from augment_open_proxy.server.asgi import Receive, Scope, Send
+from augment_open_proxy.server.body import read_body
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.recall import Recall
 from augment_open_proxy.server.resolve import Resolver
@@ -71,7 +72,7 @@ class TokenCounting:
                 routes.add(f"{path}/{way.name}", {"POST": partial(self._handle, way)})
 
     async def _handle(self, way: "Way", scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        body = await read_body(receive, self._body_limit)
+        body = await read_body(scope, receive, self._body_limit)
         past = await self._recall(way.dialect, body, owner_of(scope))
         request = way.parse(body, past.recalled)
         record.model = request.model

@@ -21,11 +21,13 @@ from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Turn as StoredTurn
 from augment_open_proxy.policies.chain import Chain, Prepare
 from augment_open_proxy.server.answers import answer
-from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send, read_body
+from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send
+from augment_open_proxy.server.body import read_body
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch, side_by_side
 from augment_open_proxy.server.conversation import conversation_id
 from augment_open_proxy.server.keeping import kept
+from augment_open_proxy.server.keys import KEY, Key, KeyRing
 from augment_open_proxy.server.limits import Limits
 from augment_open_proxy.server.recall import NO_LOCAL, Local, Recall
 from augment_open_proxy.server.relay import Relay, Relays
@@ -73,6 +75,7 @@ class Exchange:
         runs: Runs,
         limits: Limits,
         relays: Relays,
+        keys: KeyRing,
     ) -> None:
         """`body_limit` is in bytes."""
         self._upstream = upstream
@@ -85,16 +88,17 @@ class Exchange:
         self._runs = runs
         self._limits = limits
         self._relays = relays
+        self._keys = keys
 
     async def handle(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         """Answer one chat request. Raises `ProxyError` as long as nothing has been sent, and `ClientLeft`."""
-        body = await read_body(receive, self._body_limit)
+        body = await read_body(scope, receive, self._body_limit)
         begun = await self.begin(dialect, body, scope, record)
         delivery, batches, keep = begun.parsed.delivery, begun.batches, begun.parsed.keep
         recorder = Recorder(record, delivery.choices, keep_body=self._log.keeps_bodies)
         if keep is not None and keep.background:
             recorder = Recorder(record, keep_body=False, counts=False)  # the run has a record of its own
-            batches = await self._run(begun, record)
+            batches = await self._run(begun, record, scope.get(KEY))
             if not delivery.stream and dialect.render_begun is not None:
                 await answer(send, record, dialect.render_begun(begun.opening, delivery))
                 return
@@ -141,6 +145,7 @@ class Exchange:
         if reading is not dialect:
             parsed = msgspec.structs.replace(parsed, keep=None)  # nobody could ask for it by its id
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
+        self._keys.admit(scope.get(KEY), parsed.request.model)
         request = await self._resolver.resolve(parsed.request)
         conversation = conversation_id(request, scope)
         notices: list[str] = []
@@ -181,7 +186,7 @@ class Exchange:
         headers = _reply_headers(dialect, record, parsed.request)
         return Begun(dialect, parsed, opening, batches, headers, notices, stored, turn)
 
-    async def _run(self, begun: Begun, record: Record) -> AsyncGenerator[Batch]:
+    async def _run(self, begun: Begun, record: Record, key: Key | None) -> AsyncGenerator[Batch]:
         """Begin a background run, which has a record of its own, and follow it."""
         own = Record("RUN", record.path, time.monotonic(), request_id=record.request_id, model=record.model, status=200)
         own.effective_model, own.request, own.notices = record.effective_model, record.request, record.notices
@@ -199,6 +204,8 @@ class Exchange:
             if isinstance(events[-1], Finish | Failure | Cancelled):
                 own.effective_model = begun.asked.model_id
                 own.notices += tuple(begun.notices)
+                if own.usage is not None:
+                    self._keys.count(key, own.usage)
                 self._log.write(own)
 
         run = await self._runs.start(begun.turn, begun.batches, begun.items_of, see)

@@ -17,8 +17,11 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Usage
 from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.state import StateFolder
+from augment_open_proxy.upstream.catalog import canonical_id
 
 FILE = "keys.json"
+KEY = "augment_open_proxy.key"
+"""Where a request's scope has its key, or `None`."""
 PREFIX = "aop-"
 LOOK_EVERY = 1.0
 """Seconds between two looks at the file."""
@@ -56,15 +59,15 @@ class KeyFile:
 
     def read(self) -> list[Key]:
         """Raises `KeyFileError`: a file that can't be read must not open the proxy to everybody."""
-        data = self._state.read(FILE)
-        if data is None:
-            if self._state.warning:
-                raise KeyFileError(self._state.warning)
-            return []
+        path = self._state.path / FILE
         try:
-            return msgspec.json.decode(data, type=list[Key])
+            return msgspec.json.decode(path.read_bytes(), type=list[Key])
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise KeyFileError(f"{path} cannot be read: {error.strerror or error}") from None
         except UNREADABLE as error:
-            raise KeyFileError(f"{self._state.path / FILE} is not what it should be: {error}") from None
+            raise KeyFileError(f"{path} is not what it should be: {error}") from None
 
     def add(self, key: Key) -> None:
         """Raises `KeyFileError`, also where the name is taken."""
@@ -141,9 +144,19 @@ class KeyRing:
                 found = key
         return found
 
-    def admit(self, key: Key, model: str) -> None:
+    def known(self, digest: str) -> Key:
+        """The key with this digest. Raises `ProxyError` where it is there no more."""
+        self._look()
+        for key in self._keys:
+            if key.digest == digest:
+                return key
+        raise ProxyError(Problem(ErrorKind.PERMISSION, "The key that asked for this was revoked."))
+
+    def admit(self, key: Key | None, model: str) -> None:
         """Count a request. Raises `ProxyError` where the key may not ask this model, or had its share of the day."""
-        if key.models and model not in key.models:
+        if key is None:
+            return
+        if key.models and canonical_id(model) not in map(canonical_id, key.models):
             listed = ", ".join(key.models)
             raise ProxyError(
                 Problem(
@@ -163,9 +176,10 @@ class KeyRing:
                 raise ProxyError(Problem(ErrorKind.RATE_LIMITED, message, retry_after=left))
         today.requests += 1
 
-    def count(self, key: Key, usage: Usage) -> None:
+    def count(self, key: Key | None, usage: Usage) -> None:
         """Count the tokens of a reply."""
-        self._of_today(key).tokens += usage.total or 0
+        if key is not None:
+            self._of_today(key).tokens += usage.total or 0
 
     def _of_today(self, key: Key) -> _Today:
         day = int(self._now() // DAY)

@@ -51,6 +51,12 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     return _open_all(addresses, host, port)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
+    bare = host.strip("[]").lower()
+    return _is_localhost(bare) or bare == "::1" or (bare.startswith("127.") and bare.replace(".", "").isdigit())
+
+
 def urls(sockets: list[socket.socket], host: str) -> list[str]:
     """Where the proxy is reached, for the user to read; `host` is what `open_sockets` was asked for."""
     names = [bound.getsockname()[:2] for bound in sockets]

@@ -62,8 +62,9 @@ class Relay:
     async def run(self, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
         """Send the reply, until its end or until the client leaves. Raises `ProxyError` for an early failure."""
         self._last_sent = asyncio.get_running_loop().time()
+        scope = asyncio.timeout(None)  # ended at once when the client leaves, or the proxy is stopped
         try:
-            async with asyncio.timeout(None) as scope:  # ended at once when the client leaves, or the proxy is stopped
+            async with scope:
                 self._scope = scope
                 watcher = asyncio.create_task(self._watch(receive))
                 try:

@@ -25,9 +25,12 @@ from augment_open_proxy.journal.store.opening import Stores, default_url
 from augment_open_proxy.journal.store.opening import describe as describe_store
 from augment_open_proxy.server.app import App
 from augment_open_proxy.server.fetch import Fetcher
+from augment_open_proxy.server.http_protocol import HttpProtocol
+from augment_open_proxy.server.keys import KeyFile, KeyFileError, KeyRing, new_key
+from augment_open_proxy.server.listen import is_loopback
 from augment_open_proxy.server.renewal import Renewal
 from augment_open_proxy.server.runs import Runs
-from augment_open_proxy.settings import Settings
+from augment_open_proxy.settings import Settings, SettingsError
 from augment_open_proxy.state import StateFolder
 from augment_open_proxy.upstream.attempts import Upstream
 from augment_open_proxy.upstream.budget import RetryBudget
@@ -40,6 +43,7 @@ KEEP_ALIVE = 75
 """Seconds that an idle connection of a client is kept; longer than most clients keep theirs, so that none is reset."""
 LAST_WORDS = 5.0
 """Seconds in which cut off replies must have told their clients."""
+MADE_KEY = "client-key"
 SECRET_SIZE = 32
 """Bytes."""
 DEMO_DELAY = 0.02
@@ -55,6 +59,10 @@ class Ready(Struct, frozen=True):
     state: str
     store: str
     notices: tuple[str, ...] = ()
+    needs_key: bool = False
+    """Whether clients must send a key."""
+    made_key: str | None = None
+    """The client key that was made because other machines can reach the port and none was defined."""
 
 
 def serve(
@@ -112,11 +120,30 @@ async def open_app(settings: Settings, log: Log, *, use_cli: bool = True) -> Asy
             settings.first_byte_timeout,
             settings.stall_timeout,
         )
-        app = App(settings, upstream, fetcher, secret, log, stores, runs, renewal)
+        keys, made = _keys(settings, state)
+        needs_key = _needs_key(settings, keys)
+        app = App(settings, upstream, fetcher, secret, log, stores, runs, renewal, keys, needs_key=needs_key)
         stack.push_async_callback(app.batches.close)
         app.batches.resume(store)
         notices = (state.warning,) if state.warning else ()
-        yield app, Ready(credentials.describe(), place, describe_store(store), notices)
+        yield app, Ready(credentials.describe(), place, describe_store(store), notices, needs_key, made)
+
+
+def _keys(settings: Settings, state: StateFolder) -> tuple[KeyRing, str | None]:
+    """The client keys, and the one that the proxy made, the same at each start. Raises `SettingsError`."""
+    try:
+        keys = KeyRing(settings.api_keys, KeyFile(state))
+        if not _needs_key(settings, keys) or not keys.is_empty:
+            return keys, None
+        made = (state.read(MADE_KEY) or new_key().encode()).decode()
+        state.write(MADE_KEY, made.encode())
+        return KeyRing([made], KeyFile(state)), made
+    except KeyFileError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _needs_key(settings: Settings, keys: KeyRing) -> bool:
+    return not keys.is_empty or not (is_loopback(settings.host) or settings.allow_unauthenticated)
 
 
 def _fallbacks(pairs: tuple[tuple[str, str], ...]) -> dict[str, list[str]]:
@@ -178,7 +205,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=HttpProtocol,
                 ws=cast("type[asyncio.Protocol]", _websocket_protocol),
                 ws_max_size=app.body_limit,
                 ws_ping_timeout=None,  # a client that reads slowly, or not for a while, is waited for, as by HTTP

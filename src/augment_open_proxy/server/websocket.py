@@ -25,7 +25,6 @@ from augment_open_proxy.dialects.openai_responses.websocket import (
     render_problem,
     render_refusal,
 )
-from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.record import Record
 from augment_open_proxy.journal.store.opening import StoreUnavailable
 from augment_open_proxy.server.answers import error_response
@@ -51,32 +50,35 @@ SWITCHED = 101
 """The status of a handshake that succeeded."""
 
 Job = Callable[[], Awaitable[None]]
+Finish = Callable[[Scope, Record], None]
+"""Is given each record when nothing more comes into it, with the scope of its connection."""
+
 _log = logging.getLogger(__name__)
 
 
 class Sockets:
     """Serves WebSocket connections. What one of them remembers is bounded by `body_limit`, as a whole request is."""
 
-    def __init__(self, responder: Responder, log: Log, body_limit: int) -> None:
+    def __init__(self, responder: Responder, finish: Finish, body_limit: int) -> None:
         self._responder = responder
-        self._log = log
+        self._finish = finish
         self._body_limit = body_limit
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         """Serve a connection to its end; `record` is that of its handshake."""
         record.status = SWITCHED
         await send({"type": "websocket.accept"})
-        await Connection(self._responder, self._log, self._body_limit, scope, receive, send).run()
+        await Connection(self._responder, self._finish, self._body_limit, scope, receive, send).run()
 
 
 class Connection:
     """One connection: its lanes, what it remembers, and its end."""
 
     def __init__(
-        self, responder: Responder, log: Log, body_limit: int, scope: Scope, receive: Receive, send: Send
+        self, responder: Responder, finish: Finish, body_limit: int, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._responder = responder
-        self._journal = log
+        self._finish = finish
         self._body_limit = body_limit
         self._scope = scope
         self._receive = receive
@@ -179,7 +181,7 @@ class Connection:
             error = raised
         record.stream = True
         if error is None:
-            self._journal.write(record)
+            self._finish(self._scope, record)
         else:
             await self._refuse(error, create.lane, record)
 
@@ -187,7 +189,7 @@ class Connection:
         await self._send_message(self._note(error, lane, record))
 
     def _note(self, error: Exception, lane: Lane, record: Record) -> bytes:
-        """Write the record of what failed before its first event; gives the error event."""
+        """Finish the record of what failed before its first event; gives the error event."""
         match error:
             case Refusal():
                 record.status, record.error = error.status, error.message
@@ -201,7 +203,7 @@ class Connection:
                 event = _told(Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more."), lane, record)
         if record.request is not None:
             record.response = msgspec.Raw(event)
-        self._journal.write(record)
+        self._finish(self._scope, record)
         return event
 
     # ------------------------------------------------------------ to the client
