@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "settings": set(),
     "state": set(),
-    "cli": {"server", "settings", "simulator"},
+    "cli": {"server", "settings", "simulator", "state"},
     "core": set(),
     "tokens": {"core"},
     "dialects": {"core"},
@@ -34,7 +34,7 @@ IMPURE_MODULES |= {"datetime", "uuid", "aiohttp", "uvicorn", "pathlib"}
 
 ONE_PLACE = {
     "aiohttp": {"upstream/client", "simulator/server", "server/fetch"},
-    "uvicorn": {"server/run", "server/websocket_protocol"},
+    "uvicorn": {"server/run", "server/http_protocol", "server/websocket_protocol"},
     "websockets": {"server/websocket_protocol"},
 }
 """Libraries that only these modules may import."""

@@ -159,7 +159,7 @@ def _count(text: str) -> int:
 
 
 def _add_settings(parser: argparse.ArgumentParser, only: Sequence[str] = ()) -> None:
-    """The flags of all settings, or of some. None has a default here, so those before the command survive those after it."""
+    """The flags of all settings, or of some. Without defaults, so those before the command survive those after it."""
     group = parser.add_argument_group("settings")
     for name, option in OPTIONS.items():
         if option.flags and (not only or name in only):

@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from augment_open_proxy.simulator import Simulator
+from augment_open_proxy.simulator import DEFAULT_TOKEN, Simulator
 from augment_open_proxy.upstream.credentials import CredentialSource
 from tests.asking import CHAT, Api, ask, every_api, streamed_and_whole
 from tests.servers import Proxy, running_proxy
 
-OLD, NEW = "the-old-token", "the-new-token"
+OLD = DEFAULT_TOKEN
+NEW = "renewed-" + OLD[8:]
+"""Of the same length."""
 
 
 class Session:
-    """The session file of a home folder. Its time of change never moves, as on file systems with coarse clocks."""
+    """The session file of a home folder."""
 
     def __init__(self, home: Path) -> None:
         self.path = home / ".augment" / "session.json"
@@ -29,7 +31,12 @@ class Session:
 
     def write_raw(self, text: str) -> None:
         self.path.write_text(text)
-        os.utime(self.path, (1_000_000, 1_000_000))
+
+    def write_unseen(self, token: str, url: str) -> None:
+        """On a file system with a coarse clock, a session of the same length looks as if nothing had changed."""
+        before = self.path.stat()
+        self.write(token, url)
+        os.utime(self.path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 @contextmanager
@@ -38,7 +45,7 @@ def logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) 
     monkeypatch.setenv("HOME", str(tmp_path))
     session = Session(tmp_path)
     with running_proxy(augment_api_token=None, augment_api_url=None, **settings) as proxy:
-        session.write(proxy.simulator.token, proxy.simulator.url)
+        session.write(OLD, proxy.simulator.url)
         assert ask(proxy, CHAT, "claude-sonnet-4-5", False).status == 200
         proxy.simulator.requests.clear()
         yield proxy, session
@@ -54,7 +61,7 @@ def login_at_refusal(session: Session, simulator: Simulator, monkeypatch: pytest
     renewed = CredentialSource.renewed
 
     def written_then_renewed(self: CredentialSource, refused: Any) -> Any:
-        session.write(NEW, simulator.url)
+        session.write_unseen(NEW, simulator.url)
         return renewed(self, refused)
 
     monkeypatch.setattr(CredentialSource, "renewed", written_then_renewed)
@@ -136,7 +143,7 @@ def test_a_token_from_the_settings_is_not_replaced_by_a_session_s(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     session = Session(tmp_path)
-    with running_proxy(augment_api_token=OLD) as proxy:
+    with running_proxy(augment_api_token="a-token-of-the-settings") as proxy:
         session.write(proxy.simulator.token, proxy.simulator.url)
         assert ask(proxy, CHAT, "claude-sonnet-4-5", False).status == 401
         assert len(proxy.simulator.requests) == 1

@@ -111,6 +111,16 @@ def test_a_model_without_a_fallback_has_all_the_time(monkeypatch: pytest.MonkeyP
             assert "AOP_BODY_TIMEOUT_MS" in (answer.error or "")
 
 
+def test_a_fallback_has_as_little_as_long_as_there_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "FIRST_BYTE_WITH_FALLBACK", 0.1)
+    with with_fallback((SILENT, "claude-haiku-4-5"), (OTHER, SILENT), body_timeout=0.5) as proxy:
+        asked = Asked(proxy, CHAT, False, SILENT, HANG, HANG)
+        assert asked.models == [SILENT, OTHER, "claude-haiku-4-5"]
+        asked = Asked(proxy, CHAT, False, OTHER, HANG, HANG)
+        assert asked.models == [OTHER, SILENT], "fallbacks of fallbacks are not asked"
+        assert "AOP_BODY_TIMEOUT_MS" in (asked.answer.error or "")
+
+
 def test_without_fallbacks_nothing_ends_a_long_thought(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "FIRST_BYTE_WITH_FALLBACK", 0.1)
     with running_proxy(body_timeout=0.5, stall_timeout=0.1) as proxy:

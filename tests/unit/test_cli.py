@@ -20,8 +20,8 @@ URL = "http://localhost:7888"
 
 
 def ready(**given: Any) -> Any:
-    known = {"credentials": "the session of auggie", "state": "/state", "store": "/state/store.db", "notices": ()}
-    return SimpleNamespace(**known | given)
+    known = {"credentials": "the session of auggie", "state": "/state", "store": "/state/store.db"}
+    return SimpleNamespace(**known | {"made_key": None, "needs_key": False, "notices": ()} | given)
 
 
 class Server:
@@ -301,8 +301,20 @@ def test_loopback_needs_no_warning(url: str) -> None:
 @pytest.mark.parametrize(
     "urls", [("http://0.0.0.0:7888",), ("http://[::]:7888",), ("http://127.0.0.1:7888", "http://10.0.0.1:7888")]
 )
-def test_beyond_loopback_everyone_can_use_the_account(urls: tuple[str, ...]) -> None:
-    assert "everyone who reaches this port can use the account" in show(urls)
+def test_beyond_loopback_without_keys_everyone_can_use_the_account(urls: tuple[str, ...]) -> None:
+    warning = "everyone who reaches this port can use the account"
+    assert warning in show(urls, settings={"allow_unauthenticated": True})
+    assert warning not in show(urls, needs_key=True)
+
+
+def test_a_key_that_was_made_is_shown_once_and_where_it_is_pasted() -> None:
+    text = show(("http://0.0.0.0:7888",), made_key="aop-x", needs_key=True)
+    assert "  client key    aop-x (" in text
+    assert "ANTHROPIC_AUTH_TOKEN=aop-x claude" in text
+
+
+def test_a_key_that_is_asked_for_is_left_to_be_filled_in() -> None:
+    assert "OPENAI_API_KEY=<key>\n" in show(needs_key=True)
 
 
 @pytest.mark.parametrize("url", ["http://0.0.0.0:7888", "http://[::]:7888"])

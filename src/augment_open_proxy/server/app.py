@@ -114,7 +114,7 @@ class App:
         for path in OPENAI_RESPONSES.paths:
             self._routes.add(path, {"GET": _upgrade})
         self._sockets = Sockets(
-            Responder(exchange, recall, stores, self.relays, log), self._finish, settings.body_limit
+            Responder(exchange, recall, stores, self.relays, log, self._guard), self._finish, settings.body_limit
         )
         TokenCounting(resolver, recall, upstream.listing, counter, factor, settings.body_limit).add_to(self._routes)
         StoredResponses(stores, runs, self.relays).add_to(self._routes)

@@ -24,7 +24,9 @@ from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.exchange import Begun, Exchange
+from augment_open_proxy.server.guard import Guard
 from augment_open_proxy.server.keeping import kept, with_replies
+from augment_open_proxy.server.keys import KEY
 from augment_open_proxy.server.recall import Local, Recall
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.remembered import Remembered
@@ -44,7 +46,10 @@ class _Response(Struct, frozen=True):
 class Responder:
     """Produces responses for connections."""
 
-    def __init__(self, exchange: Exchange, recall: Recall, stores: Stores, relays: Relays, log: Log) -> None:
+    def __init__(
+        self, exchange: Exchange, recall: Recall, stores: Stores, relays: Relays, log: Log, guard: Guard
+    ) -> None:
+        self._guard = guard
         self._exchange = exchange
         self._recall = recall
         self._stores = stores
@@ -55,6 +60,7 @@ class Responder:
         self, create: Create, scope: Scope, receive: Receive, send: Send, record: Record, remembered: Remembered
     ) -> None:
         """Send one response. Raises `ProxyError` as long as nothing of it was sent; `scope` is the connection's."""
+        scope[KEY] = self._guard.check(scope)  # a key may have been revoked since the handshake
         response = await self._begin(create, scope, record, remembered)
         delivery, batches = response.parsed.delivery, response.batches
         if response.parsed.keep is not None:
