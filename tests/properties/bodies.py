@@ -105,9 +105,7 @@ RESPONSES: dict[str, Any] = {
         {"type": "local_shell_call", "call_id": "call_3", "action": {"type": "exec", "command": ["ls"], "env": {}}},
         {"type": "local_shell_call_output", "call_id": "call_3", "output": "a"},
         {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}},
-        {"type": "item_reference", "id": "msg_2"},
         {"type": "additional_tools", "role": "developer", "tools": [{"type": "function", "name": "more"}]},
-        {"type": "compaction", "id": "cmp_1", "encrypted_content": "e"},
         {"role": "user", "content": "Go."},
     ],
     "tools": [
@@ -133,6 +131,7 @@ FOLLOWING = [
     {"model": "gpt-5.4", "input": "Go on.", "previous_response_id": "resp_1"},
     {"model": "gpt-5.4", "input": [{"type": "item_reference", "id": "msg_1"}], "conversation": {"id": "conv_1"}},
     {"model": "gpt-5.4", "input": [{"role": "user", "content": "a"}, {"type": "compaction_trigger"}]},
+    {"model": "gpt-5.4", "input": [{"type": "compaction", "encrypted_content": "e"}, {"role": "user", "content": "a"}]},
 ]
 COMPLETION: dict[str, Any] = {
     "model": "claude-sonnet-4-5",

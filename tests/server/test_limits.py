@@ -11,7 +11,7 @@ import pytest
 
 from augment_open_proxy.server import limits, relay
 from augment_open_proxy.simulator import Hang, Pause, Send, Status, Step
-from tests.asking import CHAT, Answer, Api, ask, every_api, request, streamed_and_whole
+from tests.asking import CHAT, RESPONSES, Answer, Api, ask, events, every_api, request, streamed_and_whole
 from tests.servers import Proxy, running_proxy
 
 DONE = Send(b'{"text":"Done."}\n{"stop_reason":1}\n')
@@ -146,3 +146,45 @@ def test_without_limits_none_waits() -> None:
         answers = [pool.submit(ask, proxy, CHAT, "claude-sonnet-4-5", False) for _ in range(5)]
         proxy.wait_for(lambda: proxy.simulator.open_calls == 5)
         assert all(answer.result(20).status == 200 for answer in answers)
+
+
+@streamed_and_whole
+def test_each_choice_is_a_turn(stream: bool) -> None:
+    with running_proxy(max_concurrency=1) as proxy:
+        answer = ask(proxy, CHAT, "claude-sonnet-4-5", stream, n=3)
+        assert (answer.status, answer.error) == (200, None)
+        assert len(proxy.simulator.requests) == 3
+    with running_proxy(max_concurrency=1, queue_timeout=0.1) as proxy:
+        steps: list[Step] = [Send(b'{"text":"Well,"}\n'), Pause(0.3), DONE]
+        proxy.call(partial(proxy.simulator.script, steps))
+        answer = ask(proxy, CHAT, "claude-sonnet-4-5", stream, n=2)
+        assert answer.status == (200 if stream else 429)
+        assert "AOP_MAX_CONCURRENCY" in (answer.error or "")
+
+
+def in_the_background(proxy: Proxy, stream: bool = False) -> httpx.Response:
+    body = {"model": "claude-sonnet-4-5", "input": "Hi.", "background": True, "stream": stream}
+    return httpx.post(proxy.url + RESPONSES.path, json=body, timeout=20)
+
+
+def test_a_background_response_that_waits_for_its_place_can_be_cancelled() -> None:
+    with running_proxy(max_concurrency=1, store="memory") as proxy, Occupied(proxy):
+        url = f"{proxy.url}{RESPONSES.path}/{in_the_background(proxy).json()['id']}"
+        assert httpx.get(url, timeout=20).json()["status"] == "in_progress"
+        assert httpx.post(f"{url}/cancel", json={}, timeout=20).json()["status"] == "cancelled"
+        assert httpx.get(url, timeout=20).json()["status"] == "cancelled"
+
+
+def test_a_background_response_that_gets_no_place_has_failed_for_that() -> None:
+    with running_proxy(max_concurrency=1, queue_timeout=0.1, store="memory") as proxy, Occupied(proxy):
+        assert (
+            "AOP_MAX_CONCURRENCY"
+            in events(in_the_background(proxy, stream=True).text)[-1]["response"]["error"]["message"]
+        )
+        answer = in_the_background(proxy).json()
+        while answer["status"] in ("queued", "in_progress"):
+            time.sleep(0.02)
+            answer = httpx.get(f"{proxy.url}{RESPONSES.path}/{answer['id']}", timeout=20).json()
+        assert answer["status"] == "failed"
+        assert answer["error"]["code"] == "rate_limit_exceeded"
+        assert "AOP_MAX_CONCURRENCY" in answer["error"]["message"]

@@ -126,6 +126,15 @@ def test_a_thread_goes_on_as_if_all_had_been_sent_again() -> None:
     assert asked(body(user("And behind it?"), thread=CONTINUE), recalled) == asked(whole)
 
 
+def test_the_effort_that_a_system_message_set_stays() -> None:
+    low = {"role": "system", "output_config": {"effort": "low"}}
+    first = body(user("Hi."), low, user("Go."), thread={"type": "create"})
+    recalled = past((first, (Text("Gone."),)))
+    assert asked(body(user("And?"), thread=CONTINUE, output_config={"effort": "high"}), recalled).effort == "low"
+    high = {"role": "system", "output_config": {"effort": "high"}}
+    assert asked(body(user("And?"), high, user("So?"), thread=CONTINUE), recalled).effort == "high"
+
+
 def test_a_turn_has_its_own_parameters() -> None:
     first = body(user("Hi."), thread=CREATE, model="claude-opus-4-5", max_tokens=5, stop_sequences=["x"])
     request = asked(

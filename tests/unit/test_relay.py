@@ -206,3 +206,21 @@ def test_an_early_failure_is_raised_so_that_it_has_its_status() -> None:
         assert client.sent == []
 
     play(story)
+
+
+def test_a_late_one_is_told_in_the_stream() -> None:
+    """Such as that of a second choice, for which no place got free."""
+
+    async def failing() -> AsyncGenerator[Batch]:
+        yield 0, [OPENING]
+        yield 0, BEGUN
+        raise ProxyError(Problem(ErrorKind.RATE_LIMITED, "full"))
+
+    async def story() -> None:
+        client = Client()
+        await client.relay().run(client.receive, failing())
+        assert b"full" in client.body
+        assert not client.sent[-1]["more_body"]
+        assert client.record.error == "full"
+
+    play(story)

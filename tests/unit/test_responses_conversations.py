@@ -159,7 +159,7 @@ def test_there_is_a_limit_to_what_is_added_at_once() -> None:
 
 
 def test_a_number_that_can_not_be_read_in_words_is_refused() -> None:
-    with pytest.raises(ProxyError, match=r"items\[0\] cannot be kept"):
+    with pytest.raises(ProxyError, match="out of range"):
         read_added(b'{"items": [{"type": "web_search_call", "action": 1e999}]}', DIGITS)
 
 

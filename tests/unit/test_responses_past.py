@@ -87,6 +87,19 @@ def test_the_instructions_and_tools_of_earlier_turns_are_not_those_of_this_one()
     assert (request.system, request.tools) == ((), ())
 
 
+def test_tools_in_items_of_earlier_turns_are_still_offered_and_the_latest_of_a_name_counts() -> None:
+    def added(description: str) -> dict[str, Any]:
+        tool = {"type": "function", "name": "look", "description": description, "parameters": {"type": "object"}}
+        return {"type": "additional_tools", "role": "developer", "tools": [tool]}
+
+    older, newer = past([added("Old."), HELLO], Text("Hi.")), past([added("New."), HELLO], Text("Hi."))
+    (tool,) = asked("Go.", Recalled((older, newer))).tools
+    assert tool.description == "New."
+    (tool,) = asked([added("Own."), HELLO], Recalled((older, newer))).tools
+    assert tool.description == "Own."
+    assert asked("Go.", Recalled(items=raw(added("Kept.")))).tools[0].description == "Kept."
+
+
 def test_a_turn_may_have_had_no_input_and_no_answer() -> None:
     assert parse_past(Recalled((past(None), past([]), past("Hi.")))) == (said("user", "Hi."),)
 

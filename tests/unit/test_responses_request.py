@@ -199,7 +199,6 @@ def test_a_response_and_a_conversation_exclude_each_other() -> None:
         ({"conversation": {}}, "conversation"),
         ({"conversation": {"id": ""}}, "conversation"),
         ({"input": [HELLO, {**REFERENCE, "id": 5}]}, "input[1].id"),
-        ({"input": [HELLO, "item_reference"]}, "input[1]"),
     ],
 )
 def test_a_reference_that_is_none_is_named_by_its_path(fields: dict[str, Any], param: str) -> None:

@@ -107,12 +107,15 @@ class Relay:
                     await self._deliver(events, choice)
                     if isinstance(events[-1], Failure):
                         return  # one that fails fails all
-            except (ProxyError, OSError):
+            except ProxyError as error:
+                if self.status is None:
+                    raise
+                await self._end_with(error.problem)
+            except OSError:
                 raise
             except Exception:
                 _log.exception("a reply failed")
-                problem = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
-                await self._deliver([Failure(problem)], 0)
+                await self._end_with(Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more."))
 
     async def _deliver(self, events: list[Event], choice: int) -> None:
         last = self._last[choice] = events[-1]

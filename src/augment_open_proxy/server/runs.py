@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
-from augment_open_proxy.core.errors import ErrorKind, Problem
-from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, closing
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, closing
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Turn
 from augment_open_proxy.server.choices import Batch
@@ -58,10 +58,18 @@ class Run:
                     self._publish(events)
             raise RuntimeError("a reply must end with a terminal event")
         except asyncio.CancelledError:
-            await self._finish([*closing(self.events[-1] if self.events else None), self._end], flushing)
+            await self._finish(self._ending(self._end), flushing)
+        except ProxyError as error:  # such as that of the limits, before the turn began
+            await self._finish(self._ending(Failure(error.problem)), flushing)
         except Exception:
             _log.exception("a background response failed")
-            await self._finish([*closing(self.events[-1] if self.events else None), Failure(_PROBLEM)], flushing)
+            await self._finish(self._ending(Failure(_PROBLEM)), flushing)
+
+    def _ending(self, end: Event) -> list[Event]:
+        """What makes a whole reply of the events so far, of which there may be none."""
+        if not self.events:
+            return [Opening(self._turn.id, self._turn.created, self._turn.model, 0), end]
+        return [*closing(self.events[-1]), end]
 
     def end_with(self, end: Event) -> None:
         """What the reply ends with when its task is cancelled."""

@@ -129,7 +129,9 @@ _R = TypeVar("_R", bound=wire.CountTokensRequest)
 
 
 def _with_past(wire_request: _R, recalled: Recalled) -> tuple[_R, tuple[Message, ...]]:
-    """The request with the thread's system and tools, which can't be sent again, and the thread's messages."""
+    """The request with the thread's system and tools, which can't be sent again, and the effort that a system message
+    of the thread set; and the thread's messages.
+    """
     if not _continued(wire_request):
         return wire_request, ()
     for name in ("system", "tools"):
@@ -137,16 +139,22 @@ def _with_past(wire_request: _R, recalled: Recalled) -> tuple[_R, tuple[Message,
             raise invalid_request(f"{name} stays what the thread was created with; leave it out.", name)
     if not recalled.turns:
         return wire_request, ()
-    first = read(_decode, recalled.turns[0].request)
-    return msgspec.structs.replace(wire_request, system=first.system, tools=first.tools), _past(recalled)
+    requests = [read(_decode, turn.request) for turn in recalled.turns]
+    config = wire_request.output_config
+    for message in (message for request in requests for message in request.messages):
+        if message.role == "system" and message.output_config is not None and message.output_config.effort:
+            config = msgspec.structs.replace(config or wire.OutputConfig(), effort=message.output_config.effort)
+    continued = msgspec.structs.replace(
+        wire_request, system=requests[0].system, tools=requests[0].tools, output_config=config
+    )
+    return continued, _past(requests, recalled)
 
 
-def _past(recalled: Recalled) -> tuple[Message, ...]:
+def _past(requests: list[wire.Request], recalled: Recalled) -> tuple[Message, ...]:
     messages: tuple[Message, ...] = ()
-    for turn in recalled.turns:
-        own = read(_decode, turn.request).messages
+    for request, turn in zip(requests, recalled.turns, strict=True):
         reply = (Message("assistant", turn.reply.blocks),) if turn.reply.blocks else ()
-        messages += tuple(_message(message, "the stored thread") for message in own) + reply
+        messages += tuple(_message(message, "the stored thread") for message in request.messages) + reply
     return messages
 
 

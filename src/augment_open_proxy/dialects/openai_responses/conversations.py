@@ -12,7 +12,7 @@ from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.core.listing import Item
 from augment_open_proxy.dialects.openai_responses import wire
-from augment_open_proxy.dialects.openai_responses.items import parse_item
+from augment_open_proxy.dialects.openai_responses.items import kind_of, parse_item
 from augment_open_proxy.dialects.openai_responses.stored import LONGEST_ID, as_item
 from augment_open_proxy.dialects.reading import read, read_metadata
 
@@ -116,7 +116,7 @@ def _posted(given: list[Raw], digits: str) -> Posted:
 
 def _check(head: wire.ItemHead, path: str) -> None:
     """Refuse what is no content of a conversation."""
-    kind = head.type or ("message" if head.role is not None or head.id is None else "item_reference")
+    kind = kind_of(head)
     if kind == "item_reference":
         raise invalid_request(f"{path} is a reference: send the item itself.", f"{path}.type")
     if kind in ("compaction_trigger", "additional_tools"):

@@ -73,12 +73,17 @@ def continued(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return messages
 
 
+def kind_of(head: wire.ItemHead) -> str:
+    """The type of an item, which two may leave out: a message, and a reference, which is nothing but an id."""
+    if head.type is not None:
+        return head.type
+    return "message" if head.role is not None or head.id is None else "item_reference"
+
+
 def parse_item(raw: bytes, path: str, by_id: Mapping[str, bytes] = {}) -> tuple[Message, ...]:
     """The messages of one item that stands at `path`."""
     head = read(_head, raw, path)
-    kind = head.type
-    if kind is None:
-        kind = "item_reference" if head.role is None and head.id is not None else "message"
+    kind = kind_of(head)
     if kind in _OURS:
         return _message_of(read(_item, raw, path), kind, path)
     match kind:

@@ -11,8 +11,8 @@ from augment_open_proxy.core.jsontext import mended
 from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Delivery, Keep, Parsed, Recalled, References
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import parse_tools
-from augment_open_proxy.dialects.openai_responses.items import continued, ends_with_trigger, parse_input
-from augment_open_proxy.dialects.openai_responses.past import parse_past
+from augment_open_proxy.dialects.openai_responses.items import continued, ends_with_trigger, kind_of, parse_input
+from augment_open_proxy.dialects.openai_responses.past import PLACE, parse_past
 from augment_open_proxy.dialects.openai_responses.shape import Shape
 from augment_open_proxy.dialects.reading import (
     read,
@@ -30,7 +30,7 @@ _tool = msgspec.json.Decoder(wire.Tool)
 _encode = msgspec.json.Encoder().encode
 LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
-_REFERRING = (b'"previous_response_id"', b'"conversation"', b'"item_reference"')
+_REFERRING = (b'"previous_response_id"', b'"conversation"', b'"id"')
 
 IGNORED = (
     "context_management",
@@ -51,8 +51,8 @@ def references(body: bytes) -> References:
     if conversation and wire_request.previous_response_id:
         raise invalid_request("previous_response_id and conversation exclude each other.", "conversation")
     given = enumerate(map(bytes, _input_list(wire_request)))
-    heads = [read(_head, item, f"input[{i}]") for i, item in given if b'"item_reference"' in item]
-    items = tuple(head.id for head in heads if head.type == "item_reference" and head.id)
+    heads = [read(_head, item, f"input[{i}]") for i, item in given if b'"id"' in item and b'"role"' not in item]
+    items = tuple(head.id for head in heads if kind_of(head) == "item_reference" and head.id)
     return References(wire_request.previous_response_id or None, conversation, items)
 
 
@@ -63,7 +63,7 @@ def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
         raise invalid_request("model must not be empty.", "model")
     _refuse(wire_request)
     reasoning = wire_request.reasoning or wire.Reasoning()
-    raw_tools = _tools(wire_request)
+    raw_tools = _tools(wire_request, recalled)
     tools = [read(_tool, bytes(raw), f"tools[{i}]") for i, raw in enumerate(raw_tools)]
     parsed_tools = parse_tools(tools, wire_request.tool_choice)
     compacts = ends_with_trigger(wire_request.input)
@@ -104,13 +104,33 @@ def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
     )
 
 
-def _tools(wire_request: wire.Request) -> list[Raw]:
-    """The tools of the request, and those in items: Codex sends them so to its newest models."""
+def _tools(wire_request: wire.Request, recalled: Recalled) -> list[Raw]:
+    """The tools of the request, and those in items: Codex sends them so to its newest models, once for a conversation.
+
+    Of what was said before, a tool counts only where a later one has not its name.
+    """
     tools = list(wire_request.tools or [])
     for i, item in enumerate(_input_list(wire_request)):
-        if b'"additional_tools"' in bytes(item) and read(_head, bytes(item)).type == "additional_tools":
-            tools += read(_added_tools, bytes(item), f"input[{i}]").tools or []
+        tools += _added(bytes(item), f"input[{i}]")
+    past = [bytes(item) for turn in recalled.turns for item in _input_list(read(_decoder, turn.request))]
+    added = [tool for item in reversed([*past, *recalled.items]) for tool in _added(item, PLACE)]
+    names = {_tool_key(tool) for tool in tools} if added else set()
+    for tool in added:
+        if _tool_key(tool) not in names:
+            names.add(_tool_key(tool))
+            tools.append(tool)
     return tools
+
+
+def _added(item: bytes, path: str) -> list[Raw]:
+    if b'"additional_tools"' not in item or read(_head, item, path).type != "additional_tools":
+        return []
+    return read(_added_tools, item, path).tools or []
+
+
+def _tool_key(raw: Raw) -> tuple[str, str | None]:
+    tool = read(_tool, bytes(raw), "tools")
+    return tool.type, tool.name
 
 
 def _input_list(wire_request: wire.Request) -> list[Raw]:

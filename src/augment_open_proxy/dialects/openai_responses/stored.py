@@ -12,7 +12,7 @@ from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.reply import Reply, fold
 from augment_open_proxy.dialects.dialect import Delivery, TurnItems
 from augment_open_proxy.dialects.openai_responses import wire
-from augment_open_proxy.dialects.openai_responses.items import TRIGGER
+from augment_open_proxy.dialects.openai_responses.items import TRIGGER, kind_of
 from augment_open_proxy.dialects.openai_responses.reply import Responses, render, shape_of
 from augment_open_proxy.dialects.openai_responses.request import parse
 from augment_open_proxy.dialects.reading import read
@@ -111,9 +111,8 @@ def _decoded(item: msgspec.Raw) -> dict[str, Any]:
 
 
 def _is_content(item: dict[str, Any]) -> bool:
-    kind = item.get("type")
-    is_reference = kind == "item_reference" or (kind is None and "role" not in item)
-    return not is_reference and kind not in (TRIGGER, "additional_tools")
+    kind = kind_of(wire.ItemHead(item.get("type"), item.get("role"), item.get("id")))
+    return kind not in ("item_reference", TRIGGER, "additional_tools")
 
 
 def _listed(item: dict[str, Any], suffix: str) -> dict[str, Any]:
