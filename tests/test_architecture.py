@@ -39,6 +39,11 @@ ONE_PLACE = {
 }
 """Libraries that only these modules may import."""
 
+DATABASES = {"sqlalchemy", "alembic", "aiosqlite", "asyncpg", "sqlite3"}
+STORE = "journal/store/"
+LIGHT_IN_STORE = {f"{STORE}{name}" for name in ("__init__", "opening", "records")}
+"""What others may import of the store without loading a library for databases."""
+
 MODULES = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.rglob("*.py"))
 per_module = pytest.mark.parametrize("module", MODULES)
 per_pure_module = pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(PURE)])
@@ -47,8 +52,12 @@ DIALECT_FOLDERS = {path.parent.name for path in (ROOT / "dialects").glob("*/wire
 
 def imports(module: str) -> list[str]:
     """The full names of all that a module imports, wherever the import stands."""
+    return names_in(tree(module), module)
+
+
+def names_in(part: ast.AST, module: str) -> list[str]:
     names: list[str] = []
-    for node in ast.walk(tree(module)):
+    for node in ast.walk(part):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -97,6 +106,27 @@ def test_a_library_for_io_is_used_in_one_place(module: str) -> None:
             assert module in places
 
 
+@per_module
+def test_a_library_for_databases_is_used_in_the_store_alone(module: str) -> None:
+    if any(name.split(".")[0] in DATABASES for name in imports(module)):
+        assert module.startswith(STORE)
+        assert module not in LIGHT_IN_STORE
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith(STORE)])
+def test_nobody_loads_a_library_for_databases_by_importing_the_store(module: str) -> None:
+    named = {name.removeprefix(f"{PACKAGE}.").replace(".", "/") for name in loaded(module)}
+    used = {name for name in named if name.startswith(STORE)}
+    assert all(name.startswith(tuple(LIGHT_IN_STORE)) for name in used)
+
+
+def loaded(module: str) -> list[str]:
+    """The full names of what a module imports when it is imported, not for types alone or in a function."""
+    outermost = tree(module).body
+    plain = ast.Module([node for node in outermost if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    return names_in(plain, module)
+
+
 def test_every_part_has_its_rule() -> None:
     assert {module.split("/")[0] for module in MODULES} == set(MAY_IMPORT)
 
@@ -105,3 +135,5 @@ def test_the_rules_can_fail() -> None:
     assert "aiohttp" in {name.split(".")[0] for name in imports("upstream/client")}
     assert part("augment_open_proxy.core.events.Event") == "core"
     assert part("augment_open_proxy.__version__") == "__init__"
+    assert "sqlalchemy" in {name.split(".")[0] for name in imports("journal/store/turns")}
+    assert f"{PACKAGE}.journal.store.opening.Stores" in {name for module in MODULES for name in loaded(module)}

@@ -1,13 +1,16 @@
 """Requests as clients send them, with everything in them that an API knows; what mutations begin with."""
 
+import base64
 import json
 from typing import Any
 
 from augment_open_proxy.dialects.registry import DIALECTS
 from tests.cases import CASES, FOLDER
+from tests.unit.test_resolve import pdf_of
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 DATA_URL = f"data:image/png;base64,{PNG}"
+PDF_URL = f"data:application/pdf;base64,{base64.b64encode(pdf_of('A tree.')).decode()}"
 SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
 GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": 'start: "a"'}
 
@@ -93,7 +96,7 @@ RESPONSES: dict[str, Any] = {
         {"type": "message", "role": "user", "content": [
             {"type": "input_text", "text": "What?"},
             {"type": "input_image", "image_url": DATA_URL},
-            {"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain;base64,aGk="},
+            {"type": "input_file", "filename": "a.pdf", "file_data": PDF_URL},
         ]},
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}],
          "encrypted_content": "e"},

@@ -36,14 +36,14 @@ def with_fallback(*more: tuple[str, str], **settings: Any) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def quick() -> Iterator[Proxy]:
     """A proxy that loses its patience quickly, and has a fallback."""
-    with with_fallback(first_byte_timeout=0.15, stall_timeout=0.15) as proxy:
+    with with_fallback(first_byte_timeout=0.25, stall_timeout=0.25) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="module")
 def alone() -> Iterator[Proxy]:
     """The same without a fallback."""
-    with running_proxy(first_byte_timeout=0.15, stall_timeout=0.15) as proxy:
+    with running_proxy(first_byte_timeout=0.25, stall_timeout=0.25) as proxy:
         yield proxy
 
 
@@ -88,7 +88,7 @@ def test_a_late_empty_completion_is_not_tried_again(quick: Proxy, monkeypatch: p
 
 
 def test_fallbacks_are_asked_in_their_order() -> None:
-    with with_fallback((SILENT, "claude-haiku-4-5"), first_byte_timeout=0.1) as proxy:
+    with with_fallback((SILENT, "claude-haiku-4-5"), first_byte_timeout=0.2) as proxy:
         asked = Asked(proxy, CHAT, False, SILENT, HANG, HANG)
         assert asked.models == [SILENT, OTHER, "claude-haiku-4-5"]
         assert asked.is_told(f"{TOLD}; {OTHER} gave no answer, claude-haiku-4-5 was asked instead")
@@ -135,7 +135,7 @@ def test_any_name_of_the_model_has_its_fallback(quick: Proxy, name: str) -> None
 
 def test_a_level_of_effort_has_the_fallback_of_its_base_and_keeps_its_level() -> None:
     fallbacks = (("opus4.7", "opus4.8"),)
-    with running_proxy(fallback_models=fallbacks, first_byte_timeout=0.1) as proxy:
+    with running_proxy(fallback_models=fallbacks, first_byte_timeout=0.2) as proxy:
         asked = Asked(proxy, CHAT, False, "claude-opus-4-7", HANG, reasoning_effort="high")
         assert asked.models == ["claude-opus-4-7-high", "claude-opus-4-8-high"]
         asked = Asked(proxy, CHAT, False, "claude-opus-4-7-high", HANG)
@@ -200,7 +200,7 @@ def test_a_stall_after_content_is_never_another_model_s(quick: Proxy, api: Api, 
 
 
 def test_a_fallback_that_does_not_exist_leaves_the_error() -> None:
-    with running_proxy(fallback_models=((SILENT, "nonesuch"),), first_byte_timeout=0.1) as proxy:
+    with running_proxy(fallback_models=((SILENT, "nonesuch"),), first_byte_timeout=0.2) as proxy:
         asked = Asked(proxy, CHAT, False, SILENT, HANG)
         assert asked.answer.status == 504
         assert "notices=" not in asked.log

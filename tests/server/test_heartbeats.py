@@ -54,7 +54,7 @@ def test_the_times_are_those_that_are_promised() -> None:
 @every_api
 @pytest.mark.usefixtures("quick")
 def test_the_first_comes_soon_and_the_others_more_slowly(proxy: Proxy, api: Api) -> None:
-    heard = Heard(proxy, api, [HEAD, Pause(1.1), TEXT, END])
+    heard = Heard(proxy, api, [HEAD, Pause(1.0), TEXT, END])
     own = 1 if api is MESSAGES else 0  # Anthropic's streams begin with a ping
     first, second, *more = heard.beats[own:]
     assert first >= 0.2

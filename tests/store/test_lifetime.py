@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Table, func, select
 
 from augment_open_proxy.journal.store import cleaning
 from augment_open_proxy.journal.store.database import Database
@@ -29,14 +30,12 @@ async def save_some_of_everything(store: Database, clock: Clock) -> None:
 async def rows(store: Database) -> dict[str, int]:
     """How many rows there are by table, but for empty ones."""
 
-    async def count(table: str) -> int:
-        found = await store.access.change(
-            lambda connection: connection.exec_driver_sql(f"SELECT count(*) FROM {table}")
-        )
-        number: int = found.scalar_one()
+    async def count(table: Table) -> int:
+        found = await store.access.read(select(func.count()).select_from(table))
+        number: int = found[0][0]
         return number
 
-    counts = {name: await count(name) for name in metadata.tables}
+    counts = {name: await count(table) for name, table in metadata.tables.items()}
     return {name: number for name, number in counts.items() if number}
 
 
@@ -187,7 +186,7 @@ async def test_a_running_turn_that_failed_counts_with_what_it_gave(place: Place)
     async with place.open(size_limit=35_000) as store:
         await save_large(store, place, "a", "b", "c")
         await store.turns.save(running("d"))
-        await store.turns.append("d", 0, turn("d", replies=()).replies)
+        await store.turns.append("d", 0, turn("d").replies[0][:1])
         place.clock.now += 60
         assert await store.turns.load("d", OWNER, "response") is not None
         await store.cleaner.clean()

@@ -24,22 +24,23 @@ def stores(url: str) -> Stores:
 
 async def reason(url: str) -> str:
     """Why the store cannot be had."""
-    with pytest.raises(StoreUnavailable) as caught:
+    try:
         await stores(url).open()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    except StoreUnavailable as error:
+        assert "\n" not in str(error)
+        return str(error)
+    pytest.fail(f"{url} was opened")
 
 
 @asynchronous
 async def test_a_store_is_opened_once_by_all_who_ask(place: Place) -> None:
     opened = place.stores()
-    assert not opened.is_open
+    was_open = [opened.is_open]
     first, second = await asyncio.gather(opened.open(), opened.open())
     assert first is second is await opened.open()
-    assert opened.is_open
+    was_open.append(opened.is_open)
     await opened.close()
-    assert not opened.is_open
+    assert [*was_open, opened.is_open] == [False, True, False]
 
 
 @asynchronous
@@ -83,6 +84,10 @@ async def test_an_opening_that_failed_may_succeed_later(tmp_path: Path) -> None:
 # --- The file --------------------------------------------------------------------------------------------------------
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def mode(path: Path) -> str:
     return oct(stat.S_IMODE(path.stat().st_mode))
 
@@ -96,13 +101,13 @@ async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
         await (await opened.open()).turns.save(turn())
         folder = tmp_path / "a" / "b"
         names = ["store.db", "store.db-shm", "store.db-wal"]
-        assert sorted(path.name for path in folder.iterdir()) == names
+        assert names_in(folder) == names
         assert {mode(folder / name) for name in names} == {"0o600"}
         assert mode(folder) == "0o700"
         await opened.close()
     finally:
         os.umask(umask)
-    assert [path.name for path in folder.iterdir()] == ["store.db"]
+    assert names_in(folder) == ["store.db"]
 
 
 @asynchronous
@@ -124,7 +129,7 @@ async def test_a_path_may_hold_what_means_something_in_a_url(tmp_path: Path, nam
     opened = stores(f"sqlite:///{tmp_path / name}")
     await (await opened.open()).turns.save(turn())
     await opened.close()
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert names_in(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("url", ["memory", "sqlite://", "sqlite:///:memory:"])
@@ -134,7 +139,7 @@ async def test_memory_has_several_names_and_no_file(url: str, tmp_path: Path, mo
     opened = stores(url)
     await (await opened.open()).turns.save(turn())
     await opened.close()
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
     assert describe(url) == "in memory only"
 
 
@@ -171,13 +176,13 @@ async def test_a_database_of_another_program(tmp_path: Path) -> None:
 @asynchronous
 async def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path, why in ((tmp_path / "file" / "x" / "store.db", "Not a directory"), (tmp_path, "Is a directory")):
+    for path, why in ((tmp_path / "file" / "x" / "store.db", "Not a directory"), (tmp_path, "it is not a file")):
         assert await reason(f"sqlite:///{path}") == f"the store {path} cannot be used: {why}"
 
 
 @asynchronous
 async def test_a_url_of_something_else() -> None:
-    for url in ("mysql://me:secret@host/db", "nonsense", "", "postgresql://[", "http://x/"):
+    for url in ("mysql://me:secret@host/db", "nonsense", "", "http://x/"):
         message = await reason(url)
         assert "neither memory, sqlite:/// nor postgresql://" in message
         assert "secret" not in message
@@ -186,7 +191,9 @@ async def test_a_url_of_something_else() -> None:
 @asynchronous
 async def test_a_server_that_is_not_there() -> None:
     message = await reason("postgresql://me:secret@127.0.0.1:1/db")
-    assert re.fullmatch(r"the store postgresql://me@127.0.0.1:1/db cannot be used: .*refused.*", message), message
+    assert re.fullmatch(r"the store postgresql://me@127.0.0.1:1/db cannot be used: Connection refused", message), (
+        message
+    )
 
 
 @asynchronous

@@ -281,6 +281,7 @@ class BatchRunner:
                     raise _NoPlace(error.problem) from error
                 raise
         record.notices += tuple(begun.notices)
+        record.effective_model = begun.asked.model_id
         if failure is not None:
             raise ProxyError(failure)
         if not message:

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from augment_open_proxy.journal.store.access import Access
+from augment_open_proxy.journal.store.engine import free_pages
 from augment_open_proxy.journal.store.lives import delete_some, oldest
 from augment_open_proxy.journal.store.opening import StoreUnavailable
 from augment_open_proxy.journal.store.schema import lives
@@ -77,8 +78,7 @@ class Cleaner:
         """Give the pages that are free back to the file system."""
 
         async def work(connection: AsyncConnection) -> int:
-            # Each row that is fetched frees a page.
-            (await connection.exec_driver_sql(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")).all()
+            await free_pages(connection, PAGES_AT_ONCE)
             left: int = (await connection.exec_driver_sql("PRAGMA freelist_count")).scalar_one()
             return left
 

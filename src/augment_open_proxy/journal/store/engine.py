@@ -58,6 +58,8 @@ def _prepare(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        if not path.is_file():
+            raise StoreUnavailable(f"the store {path} cannot be used: it is not a file")
         with suppress(PermissionError):  # not ours to change
             path.chmod(0o600)
     except (OSError, ValueError) as error:
@@ -111,6 +113,12 @@ async def execute_many(connection: AsyncConnection, sql: str, rows: Sequence[tup
         await connection.exec_driver_sql(sql, list(rows))
 
 
+async def free_pages(connection: AsyncConnection, most: int) -> None:
+    """Give up to `most` free pages of an SQLite file back to the file system."""
+    # Each row that is fetched frees one, and SQLAlchemy takes it that this has no rows.
+    await (await _driver(connection)).execute_fetchall(f"PRAGMA incremental_vacuum({most:d})")
+
+
 async def _driver(connection: AsyncConnection) -> Any:
     return (await connection.get_raw_connection()).driver_connection
 
@@ -138,6 +146,8 @@ def _reason(error: BaseException) -> str:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     if isinstance(cause, TimeoutError) and not str(cause):
         return "it does not answer"
+    if isinstance(cause, ConnectionError) and cause.errno:
+        return os.strerror(cause.errno)  # asyncio has put a Python tuple into its own text
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     line = (str(cause) or type(cause).__name__).splitlines()[0]
