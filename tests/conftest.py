@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.postgres import postgres as postgres
+from tests.postgres import postgres_url as postgres_url
 from tests.servers import Proxy, running_proxy
 
 # CI tries the same examples each time; elsewhere they are new ones, and find new mistakes.

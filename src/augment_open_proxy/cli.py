@@ -284,8 +284,9 @@ def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, 
     rows = [("listening on", url) for url in urls]
     if demo:
         rows.append(("simulation", "no account is used, nothing leaves this machine, and the replies are made up"))
+        sent = f" -H 'Authorization: Bearer {ready.made_key or '<key>'}'" if ready.needs_key else ""
         rows.append(
-            ("try it", f"curl {base}/v1/chat/completions -H 'Content-Type: application/json' -d '{_DEMO_BODY}'")
+            ("try it", f"curl {base}/v1/chat/completions{sent} -H 'Content-Type: application/json' -d '{_DEMO_BODY}'")
         )
     elif ready.credentials:
         rows.append(("credentials", ready.credentials))
@@ -297,7 +298,7 @@ def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, 
     key = ready.made_key or ("<key>" if ready.needs_key else "any")
     rows += ((client, hint.format(base=base, key=key)) for client, hint in CLIENT_HINTS)
     rows += (("note", notice) for notice in (*ready.notices, *_notices(settings)))
-    if settings.allow_unauthenticated and not all(_is_loopback(url) for url in urls):
+    if not ready.needs_key and not all(_is_loopback(url) for url in urls):
         rows.append(("WARNING", "not only this machine: everyone who reaches this port can use the account"))
     bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if styled else ("", "", "")
     lines = [f"{bold}{APP_NAME} {__version__}{plain}"]
@@ -307,8 +308,8 @@ def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, 
 
 def _notices(settings: Settings) -> list[str]:
     if settings.logging == "body":
-        return ["the log on stdout contains prompts and replies (AOP_LOGGING)"]
-    return []
+        return [*settings.notices, "the log on stdout contains prompts and replies (AOP_LOGGING)"]
+    return list(settings.notices)
 
 
 def _reachable(url: str) -> str:

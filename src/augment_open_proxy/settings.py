@@ -187,6 +187,11 @@ def _origins(text: str) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
+def _origins_but_all(text: str) -> tuple[str, ...]:
+    """The original's setting, whose `*` let every page in: it is not heard, rather than that the start fails."""
+    return () if text == "*" else _origins(text)
+
+
 def _path(text: str) -> Path:
     try:
         path = Path(text).expanduser()
@@ -276,7 +281,7 @@ class Settings:
         _origins,
         "--cors-origins ORIGINS",
         "origins of web pages that may use the proxy, exactly as browsers send them",
-        aliases={"CORS_ORIGIN": _origins},
+        aliases={"CORS_ORIGIN": _origins_but_all},
     )
     augment_api_token: str | None = _setting(
         "AUGMENT_API_TOKEN", "", _optional(_token), "", "token of the Augment account", secret=True
@@ -351,6 +356,13 @@ class Settings:
         "--shutdown-grace-ms MS",
         "how long replies may go on after the signal to stop; 0: to their end",
     )
+    log_body_limit: int = _setting(
+        "AOP_LOG_BODY_LIMIT",
+        "0",
+        _whole(0, 2**40),
+        "--log-body-limit BYTES",
+        "how much of each body the log shows; 0: all of it",
+    )
     body_limit: int = _setting(
         "AOP_BODY_LIMIT", "33554432", _whole(1, 2**40), "--body-limit BYTES", "largest request body that is read"
     )
@@ -414,12 +426,22 @@ class Settings:
         "--config FILE",
         "TOML file of settings, instead of the user's own (see below)",
     )
+    notices: tuple[str, ...] = ()
+    """What the user should know of how the settings were given."""
 
 
-OPTIONS: Mapping[str, Option] = {entry.name: entry.metadata["option"] for entry in fields(Settings)}
+OPTIONS: Mapping[str, Option] = {
+    entry.name: entry.metadata["option"] for entry in fields(Settings) if "option" in entry.metadata
+}
 """The fields of `Settings` by name, with how each is given."""
 
 # --- Loading ---------------------------------------------------------------------------------------------------------
+
+_COMMAND_LINE = "the command line"
+_OLD_NAMES = {
+    "CORS_ORIGIN": "CORS_ORIGIN lets web pages use the account: name their origins in AOP_CORS_ORIGINS instead"
+}
+"""Aliases whose use is worth a word; for the others it is as good as the name itself."""
 
 
 class _Layer(NamedTuple):
@@ -445,14 +467,21 @@ def load(
     Reads `.env` in `cwd`, and the TOML file that is named or, when there is one, that at `config_place()`.
     Raises `SettingsError` at the first thing wrong.
     """
-    layers = [_Layer("the command line", flags), _Layer("the environment", environ)]
+    layers = [_Layer(_COMMAND_LINE, flags), _Layer("the environment", environ)]
     if _is_file(cwd / ".env"):
         layers.append(_Layer(".env", _read_dotenv(cwd / ".env")))
     config = _config_file(layers, config_place)
     if config:
         layers.append(_Layer(str(config), _read_toml(config)))
     given = {name: found for name, option in OPTIONS.items() if (found := _find(option, layers))}
-    return Settings(**{name: _parsed(OPTIONS[name], found) for name, found in given.items()})  # type: ignore[arg-type]
+    values = {name: _parsed(OPTIONS[name], found) for name, found in given.items()}
+    notices = tuple(_notice(found) for found in given.values() if found.name in _OLD_NAMES)
+    return Settings(**values, notices=notices)  # type: ignore[arg-type]
+
+
+def _notice(given: _Given) -> str:
+    not_heard = " (CORS_ORIGIN=* is not honoured)" if given.text == "*" else ""
+    return _OLD_NAMES[given.name] + not_heard
 
 
 def _config_file(layers: list[_Layer], config_place: Callable[[], Path]) -> Path | None:
@@ -474,6 +503,11 @@ def _find(option: Option, layers: list[_Layer]) -> _Given | None:
 
 
 def _parsed(option: Option, given: _Given) -> object:
+    if given.origin == _COMMAND_LINE and re.search(r"//[^/@]*:[^/@]*@", given.text):
+        raise SettingsError(
+            f"{given.name} has a password, which every user of this machine can read on the command line: "
+            f"set {option.env} instead"
+        )
     try:
         return given.parse(given.text)
     except ValueError as error:

@@ -10,11 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from augment_open_proxy.core.errors import ProxyError
-from augment_open_proxy.core.events import Finish, Opening, Usage
-from augment_open_proxy.core.reply import Reply
+from augment_open_proxy.core.events import Event, Failure, Finish, Opening, Usage
+from augment_open_proxy.core.reply import Reply, fold
 from augment_open_proxy.dialects.anthropic_messages.batches import parse_batch, read_batch_page
 from augment_open_proxy.dialects.anthropic_messages.request import parse_count
-from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Dialect, Parsed, PastTurn, Recalled
+from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Dialect, Parsed, PastTurn, Recalled, renderer
 from augment_open_proxy.dialects.openai_chat import stored as chats
 from augment_open_proxy.dialects.openai_lists import read_page
 from augment_open_proxy.dialects.openai_responses import conversations
@@ -22,12 +22,15 @@ from augment_open_proxy.dialects.openai_responses.compaction import OPENAI_COMPA
 from augment_open_proxy.dialects.openai_responses.stored import items
 from augment_open_proxy.dialects.openai_responses.websocket import Create, Refusal, parse_message
 from augment_open_proxy.dialects.registry import DIALECTS, reader
+from augment_open_proxy.policies.chain import Chain
 from augment_open_proxy.server.fetch import Fetcher
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.tokens.request import count_request, estimate_request
-from tests.pipeline import TURN_ID, upstream_request, whole, whole_reply
+from augment_open_proxy.upstream.decode import Decoder
+from tests.pipeline import CREATED, POLICIES, TURN_ID, upstream_request
 from tests.properties import bodies as seeds
+from tests.properties import grammar
 from tests.properties.mutation import as_json, bodies, nested, texts
 from tests.properties.strategies import answers
 
@@ -35,6 +38,7 @@ SEEDS = seeds.OF_DIALECTS
 per_dialect = pytest.mark.parametrize("dialect", (*DIALECTS, OPENAI_COMPACTION), ids=lambda dialect: dialect.name)
 DIGITS = "0" * 32
 COUNTER = TokenCounter()
+MOST_TURNS = 5
 
 
 def parsed(dialect: Dialect, body: bytes, recalled: Recalled = NOTHING) -> Parsed | None:
@@ -59,6 +63,21 @@ def asked(found: Parsed) -> Parsed | None:
         assert error.problem.message
         return None
     return resolved
+
+
+def replied(dialect: Dialect, found: Parsed, answer: bytes) -> list[Event]:
+    """The events of the reply when each turn that the backend is asked for has this answer."""
+    chain = Chain(found.request, POLICIES)
+    events = chain.feed([Opening(dialect.id_prefix + TURN_ID, CREATED, found.request.model, 1)])
+    for _ in range(MOST_TURNS):
+        decoder = Decoder()
+        for batch in (decoder.feed(answer), decoder.close()):
+            events += chain.feed(batch) if batch else []
+            if isinstance(events[-1], Finish | Failure):
+                grammar.check(events)
+                return events
+        assert chain.again() is not None
+    raise AssertionError("the turns have no end")
 
 
 @per_dialect
@@ -124,14 +143,16 @@ def test_what_was_stored_can_be_gone_on_from(dialect: Dialect, data: st.DataObje
     if found is None:
         return
     answer = data.draw(answers)
-    reply = whole_reply(dialect, found, [answer])
+    reply = fold(replied(dialect, found, answer))
     kept = dialect.items(body, reply)
     assert kept == dialect.items(body, reply)
     recalled = Recalled((PastTurn(body, reply),), by_id={item.id: item.json for item in (*kept.given, *kept.made)})
     again = parsed(dialect, data.draw(bodies(SEEDS[dialect.name])), recalled)
     again = asked(again) if again else None
     if again is not None:
-        assert whole(dialect, again, [answer])["status"] < 600
+        events = replied(dialect, again, answer)
+        rendering = renderer(dialect, msgspec.structs.replace(again.delivery, choices=1))
+        assert rendering.feed(events) or isinstance(events[-1], Failure)
 
 
 @given(data=st.data())

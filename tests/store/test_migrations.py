@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -28,6 +29,16 @@ def test_the_head_of_the_scripts_is_the_one_of_the_code() -> None:
     assert scripts.get_heads() == [HEAD]
     revisions = [script.revision for script in scripts.walk_revisions()]
     assert revisions == sorted(revisions, reverse=True), "older versions are told by their order"
+
+
+def test_the_scripts_are_in_the_wheel(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True, timeout=50)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = ZipFile(wheel).namelist()
+    folder = "augment_open_proxy/journal/store/migrations"
+    assert {f"{folder}/env.py", f"{folder}/versions/v{HEAD}.py"} <= set(names)
 
 
 @asynchronous

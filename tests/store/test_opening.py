@@ -181,6 +181,15 @@ async def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @asynchronous
+async def test_a_database_that_can_only_be_read(sqlite_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with sqlite_place.open():
+        pass
+    # Root may write to any file, so the file's mode would not do.
+    monkeypatch.setattr(engine, "_PRAGMAS", (*engine._PRAGMAS, "PRAGMA query_only = 1"))
+    assert (await reason(sqlite_place.url)).endswith("cannot be used: attempt to write a readonly database")
+
+
+@asynchronous
 async def test_a_url_of_something_else() -> None:
     for url in ("mysql://me:secret@host/db", "nonsense", "", "http://x/"):
         message = await reason(url)

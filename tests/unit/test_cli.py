@@ -170,6 +170,7 @@ def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None
         "--rate-limit": "8",
         "--queue-timeout-ms": "9",
         "--shutdown-grace-ms": "10",
+        "--log-body-limit": "14",
         "--body-limit": "4",
         "--fetch-urls": "no",
         "--claude-token-factor": "1.5",
@@ -185,7 +186,7 @@ def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None
     assert server.settings == load(flags, {}, tmp_path)
     defaults = Settings()
     same = [name for name in Settings.__slots__ if getattr(server.settings, name) == getattr(defaults, name)]
-    assert same == ["api_keys", "augment_api_token", "augment_session_auth", "secret"]
+    assert same == ["api_keys", "augment_api_token", "augment_session_auth", "secret", "notices"]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,10 @@ class ProxyError(Exception):
         self.problem = problem
 
 
+TOO_DEEP = Problem(ErrorKind.INVALID_REQUEST, "The body is nested too deeply.")
+"""What a `RecursionError` means where a client's JSON is read: parsers let pass what a function here may not follow."""
+
+
 def invalid_request(message: str, param: str | None = None) -> ProxyError:
     """The client's request is at fault, in the field `param`."""
     return ProxyError(Problem(ErrorKind.INVALID_REQUEST, message, param))

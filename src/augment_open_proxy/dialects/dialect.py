@@ -125,6 +125,8 @@ class Dialect(Struct, frozen=True):
     """The problem and the request's id → the body of the error."""
     references: Callable[[bytes], References] = refers_to_nothing
     """What `parse` needs to have recalled. Raises `ProxyError`."""
+    conversation: str = "messages"
+    """The field that holds the conversation."""
     keeps: TurnKind | None = None
     """As what turns are stored."""
     items: Callable[[bytes, Reply], TurnItems] = has_no_items

@@ -6,12 +6,13 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from augment_open_proxy.core.events import Usage
+from augment_open_proxy.journal.masking import Secrets, masked, without
 from augment_open_proxy.journal.record import Record
 
 Verbosity = Literal["none", "info", "body"]
@@ -29,11 +30,15 @@ class Log:
         verbosity: Verbosity,
         format_: Format,
         *,
+        body_limit: int = 0,
         write: Callable[[str], object] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`body_limit`: the bytes that are shown of each body, 0 for all."""
         self._verbosity = verbosity
+        self._body_limit = body_limit
+        self._secrets: Secrets = tuple
         self._format = as_text if format_ == "text" else as_json
         self._write = write or _write_stdout
         self._monotonic = monotonic
@@ -43,10 +48,28 @@ class Log:
     def keeps_bodies(self) -> bool:
         return self._verbosity == "body"
 
+    def hide(self, secrets: Secrets) -> None:
+        """Show none of these from now on."""
+        self._secrets = secrets
+
     def write(self, record: Record) -> None:
-        if self._verbosity != "none":
-            duration_ms = round((self._monotonic() - record.started) * 1000)
-            self._write(self._format(record, _timestamp(self._clock()), duration_ms))
+        if self._verbosity == "none":
+            return
+        duration_ms = round((self._monotonic() - record.started) * 1000)
+        secrets = [*self._secrets()]
+        record = msgspec.structs.replace(
+            record, request=self._shown(record.request, secrets), response=self._shown(record.response, secrets)
+        )
+        self._write(without(secrets, self._format(record, _timestamp(self._clock()), duration_ms)))
+
+    def _shown(self, body: Any, secrets: Sequence[str]) -> Any:
+        """A body without secrets, cut where it is too long."""
+        if body is None:
+            return None
+        text = masked(without(secrets, _json(body)))
+        if 0 < self._body_limit < len(text):
+            return f"{text[: self._body_limit]}… ({len(text)} bytes)"
+        return msgspec.Raw(text.encode())
 
 
 def as_text(record: Record, timestamp: str, duration_ms: int) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from augment_open_proxy.core.errors import Problem
-from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Usage
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, Usage
 from augment_open_proxy.core.reply import Fold, Reply
 
 CLIENT_CLOSED_REQUEST = 499
@@ -25,6 +25,8 @@ class Record(Struct):
     effective_model: str | None = None
     stream: bool | None = None
     usage: Usage | None = None
+    spent: int = 0
+    """Tokens of the account; estimated for a reply that its client broke off. Those that were only counted are none."""
     error: str | None = None
     notices: tuple[str, ...] = ()
     request: Any = None
@@ -45,6 +47,7 @@ class Recorder:
         """`counts`: whether the tokens are this exchange's; those of a stored reply were another's."""
         self._record = record
         self._counts = counts
+        self._estimate = 0
         self._folds = [Fold() for _ in range(choices)] if keep_body else []
 
     @property
@@ -57,12 +60,16 @@ class Recorder:
         if self._folds:
             self._folds[choice].feed(events)
         match events[-1]:
+            case Opening(input_estimate=tokens):
+                self._estimate = tokens
             case Finish(usage=usage) if self._counts:
                 self._record.usage = usage if self._record.usage is None else self._record.usage + usage
+                self._record.spent += usage.total or 0
             case Failure(problem=problem):
                 self.fail(problem)
             case Cancelled():
                 self._record.error = "the client left before the end"
+                self._record.spent += self._estimate if self._counts else 0
             case _:
                 pass
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from augment_open_proxy import __version__
-from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.errors import TOO_DEEP, ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
@@ -46,6 +46,7 @@ from augment_open_proxy.server.websocket_response import Responder
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.upstream.attempts import Upstream
+from augment_open_proxy.upstream.catalog import Catalog, Model
 
 STATUS = {"status": "ok", "service": "augment-open-proxy", "version": __version__}
 _log = logging.getLogger(__name__)
@@ -139,8 +140,7 @@ class App:
 
     def _finish(self, scope: Scope, record: Record) -> None:
         """Count what a request took, and write its record."""
-        if record.usage is not None:
-            self._keys.count(scope.get(KEY), record.usage)
+        self._keys.count(scope.get(KEY), record.spent)
         self._log.write(record)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
@@ -162,6 +162,10 @@ class App:
             await _refuse(scope, send, record, error.problem)
         except StoreUnavailable as error:
             await _refuse(scope, send, record, store_problem(error))
+        except RecursionError:
+            if record.status is not None:
+                raise
+            await _refuse(scope, send, record, TOO_DEEP)
         except ClientLeft:
             raise
         except Exception:
@@ -197,12 +201,22 @@ class App:
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        catalog = self._upstream.listing.current()
+        catalog = self._catalog(scope)
         body = models.CODEX_LIST if "client_version" in query else models.render_list(catalog, query)
         await answer(send, record, body)
 
     async def _show_model(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
-        await answer(send, record, models.render_model(self._upstream.listing.current(), path_name(scope, "name")))
+        name, key = path_name(scope, "name"), scope.get(KEY)
+        if key is not None and not key.may_use(name):
+            raise ProxyError(Problem(ErrorKind.MODEL_NOT_FOUND, "There is no such model for this key.", "model"))
+        await answer(send, record, models.render_model(self._upstream.listing.current(), name))
+
+    def _catalog(self, scope: Scope) -> Catalog:
+        """The models that the client's key may use."""
+        catalog, key = self._upstream.listing.current(), scope.get(KEY)
+        if key is None or not key.models:
+            return catalog
+        return Catalog([Model(id_) for id_ in catalog.ids if key.may_use(id_)])
 
 
 async def _probed(send: Send, record: Record, reason: str | None) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.errors import TOO_DEEP, ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Failure
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.anthropic_messages.batches import State
@@ -27,7 +27,7 @@ from augment_open_proxy.server.asgi import Headers, Scope
 from augment_open_proxy.server.conversation import SESSION_HEADERS
 from augment_open_proxy.server.exchange import Exchange
 from augment_open_proxy.server.keeping import kept
-from augment_open_proxy.server.keys import KEY, KeyRing
+from augment_open_proxy.server.keys import KEY, KeyRing, ShareSpent
 from augment_open_proxy.server.renewal import Renewal
 
 if TYPE_CHECKING:
@@ -240,9 +240,13 @@ class BatchRunner:
                 return "succeeded", await self._attempt(job.request, record)
             except _NoPlace as error:
                 problem, pause = error.problem, NO_PLACE_PAUSE
+            except ShareSpent as error:
+                problem, pause = error.problem, None  # it would keep its place from others for the rest of the day
             except ProxyError as error:
                 tries += 1
                 problem, pause = error.problem, pause_after(error.problem, tries)
+            except RecursionError:
+                problem, pause = TOO_DEEP, None
             except Exception:
                 _log.exception("a request of a batch failed")
                 problem, pause = _INTERNAL, None
@@ -259,9 +263,8 @@ class BatchRunner:
 
     async def _attempt(self, request: BatchRequest, record: Record) -> bytes:
         """The message. Raises `ProxyError` and `_NoPlace`."""
-        begun = await self._exchange.begin(
-            ANTHROPIC_MESSAGES, request.params, _scope(request, self._keys), record, owner=request.owner
-        )
+        scope = _scope(request, self._keys)
+        begun = await self._exchange.begin(ANTHROPIC_MESSAGES, request.params, scope, record, owner=request.owner)
         batches = begun.batches
         if begun.parsed.keep is not None:
             batches = kept(batches, begun.turn, 1, self._stores, begun.items_of)
@@ -280,6 +283,7 @@ class BatchRunner:
                 if error.problem.kind is ErrorKind.RATE_LIMITED:
                     raise _NoPlace(error.problem) from error
                 raise
+        self._keys.count(scope.get(KEY), record.spent)
         record.notices += tuple(begun.notices)
         record.effective_model = begun.asked.model_id
         if failure is not None:

@@ -1,7 +1,6 @@
 """Reading a request's body within bounds: its size as sent and unpacked, and the time without progress."""
 
 import asyncio
-import io
 import zlib
 from collections.abc import Callable
 
@@ -12,6 +11,8 @@ IDLE = 30.0
 """Seconds that a client may take between two pieces of its body."""
 _IN_THREAD = 64 * 1024
 """Bytes of a packed body from which on it is unpacked beside the event loop."""
+_ZSTD_STEP = 256
+"""Bytes of a zstd body that are unpacked at once, without a bound of their own: to 8 MB at most, at 4 bytes a block."""
 _LARGEST_WINDOW = 8 * 2**20
 """Bytes of memory for which a zstd body may ask: what RFC 8878 recommends to support."""
 
@@ -43,19 +44,17 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
     announced = header_values(scope, b"content-length")
     if announced and announced[0].isdigit() and int(announced[0][:19]) > limit:
         raise ProxyError(too_large(limit))
-    pieces: list[bytes] = []
-    size = 0
+    body = bytearray()  # and no list: a client may send a byte at a time
     while True:
         message = await _next(receive)
         if message["type"] == "http.disconnect":
             raise ClientLeft
         piece: bytes = message.get("body", b"")
-        size += len(piece)
-        if size > limit:
+        if len(body) + len(piece) > limit:
             raise ProxyError(too_large(limit))
-        pieces.append(piece)
         if not message.get("more_body", False):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return bytes(body + piece) if body else piece
+        body += piece
 
 
 async def _next(receive: Receive) -> Message:
@@ -121,12 +120,20 @@ def _unbrotli(body: bytes, most: int) -> bytes:
 def _unzstd(body: bytes, most: int) -> bytes:
     import zstandard  # only a few clients send it
 
+    unpacker = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj()
+    data = bytearray()
+    place = 0
     try:
-        with zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).stream_reader(io.BytesIO(body)) as reader:
-            data: bytes = reader.read(most)
+        while not unpacker.eof and len(data) < most:
+            if place >= len(body):
+                raise ValueError("it is cut off")
+            data += unpacker.decompress(body[place : place + _ZSTD_STEP])
+            place += _ZSTD_STEP
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from None
-    return data
+    if unpacker.eof and (unpacker.unused_data or place < len(body)):
+        raise ValueError("something follows its end")
+    return bytes(data[:most])
 
 
 _UNPACK: dict[bytes, Unpack] = {

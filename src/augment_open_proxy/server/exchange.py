@@ -23,6 +23,7 @@ from augment_open_proxy.policies.chain import Chain, Prepare
 from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send
 from augment_open_proxy.server.body import read_body
+from augment_open_proxy.server.bounds import check_size
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch, side_by_side
 from augment_open_proxy.server.conversation import conversation_id
@@ -145,6 +146,7 @@ class Exchange:
         if reading is not dialect:
             parsed = msgspec.structs.replace(parsed, keep=None)  # nobody could ask for it by its id
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
+        check_size(parsed.request, reading.conversation)
         self._keys.admit(scope.get(KEY), parsed.request.model)
         request = await self._resolver.resolve(parsed.request)
         conversation = conversation_id(request, scope)
@@ -204,8 +206,7 @@ class Exchange:
             if isinstance(events[-1], Finish | Failure | Cancelled):
                 own.effective_model = begun.asked.model_id
                 own.notices += tuple(begun.notices)
-                if own.usage is not None:
-                    self._keys.count(key, own.usage)
+                self._keys.count(key, own.spent)
                 self._log.write(own)
 
         run = await self._runs.start(begun.turn, begun.batches, begun.items_of, see)

@@ -63,7 +63,7 @@ class Guard:
             raise ProxyError(Problem(ErrorKind.INVALID_REQUEST, "The request must have one Host header."))
         host = values[0].decode("latin-1").lower()
         parts = _HOST.fullmatch(host)
-        if knows_key and parts is not None:
+        if knows_key and parts is not None and parts[1]:
             return host  # no page knows a key
         if parts is None or parts[1] not in self._hosts:
             raise ProxyError(

@@ -1,24 +1,39 @@
-"""uvicorn's HTTP with bounds on the head of a request, which it reads without any: a size, and a time."""
+"""uvicorn's HTTP with bounds on the head of a request, which it reads without any: a size, and a time.
+
+What is refused here never reaches the application; it is told in the shape of the API that the path belongs to, and
+ends the connection, of which nothing can be trusted any more.
+"""
 
 import asyncio
+import uuid
+from http import HTTPStatus
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from augment_open_proxy.core.errors import ErrorKind, Problem, invalid_request
+from augment_open_proxy.dialects.registry import nearest
+from augment_open_proxy.server.answers import error_response
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers."""
 HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a later request, to the end of the head."""
-_REFUSAL = (
-    b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
-)
+_MALFORMED = invalid_request("The request is not valid HTTP/1.1.").problem
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Refuses with 431 what is too large, and with 408 what takes too long; both end the connection."""
+    """Refuses a head that is malformed, too large, or takes too long."""
 
+    url = b""
     _is_in_head = True
+    _begins = False
+    """Whether a head began in the data that is being parsed."""
     _size = 0
+    """Bytes of the head that were parsed."""
+    _received = 0
+    """Bytes that came since the data in which it began: a header is parsed, and counted, only when it is whole."""
     _timer: asyncio.TimerHandle | None = None
+    _problem = _MALFORMED
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn types it
         super().connection_made(transport)
@@ -29,25 +44,44 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        self._is_in_head = True
+        self._is_in_head = self._begins = True
         self._size = 0
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + len(": \r\n"))
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
+        self._begins, self._problem = False, _MALFORMED
         super().data_received(data)
         if not self._is_in_head:
-            if self._timer is not None:
-                self._disarm()
+            self._disarm()
             return
-        self._size += len(data)
-        if self._size > HEAD_LIMIT:
-            self._refuse(b"431 Request Header Fields Too Large", b"The request's headers are too large.")
+        self._received = 0 if self._begins else self._received + len(data)
+        if self._received > HEAD_LIMIT:
+            self._refuse(_too_large())
         elif self._timer is None:
             self._arm()
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls when the parser, or one of the callbacks above, has failed."""
+        self._refuse(self._problem)
+
+    def _count(self, size: int) -> None:
+        """Raises `ValueError`, which ends the parsing, where the head is too large."""
+        self._size += size
+        if self._size > HEAD_LIMIT:
+            self._problem = _too_large()
+            raise ValueError(self._problem.message)
 
     def _arm(self) -> None:
         self._timer = self.loop.call_later(HEAD_SECONDS, self._time_out)
@@ -59,10 +93,26 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _time_out(self) -> None:
         self._timer = None
-        self._refuse(b"408 Request Timeout", b"The request's head did not come in time.")
+        message = f"The request's head did not come within {HEAD_SECONDS:g} s."
+        self._refuse(Problem(ErrorKind.REQUEST_TIMEOUT, message))
 
-    def _refuse(self, status: bytes, message: bytes) -> None:
+    def _refuse(self, problem: Problem) -> None:
         self._disarm()
-        if not self.transport.is_closing():
-            self.transport.write(_REFUSAL % (status, len(message), message))
-            self.transport.close()
+        if self.transport.is_closing():
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or not cycle.response_started or cycle.response_complete:
+            self.transport.write(self._answer(problem))  # into the middle of an answer it would be read as part of it
+        self.transport.close()
+
+    def _answer(self, problem: Problem) -> bytes:
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        status, headers, body = error_response(nearest(path), problem, f"req-{uuid.uuid4()}")
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
+        lines += [name + b": " + value for name, value in headers]
+        lines += [b"connection: close", b"content-length: %d" % len(body), b"", body]
+        return b"\r\n".join(lines)
+
+
+def _too_large() -> Problem:
+    return Problem(ErrorKind.REQUEST_TOO_LARGE, f"The request's headers are larger than {HEAD_LIMIT} bytes.")

@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.core.events import Usage
 from augment_open_proxy.core.jsontext import UNREADABLE
+from augment_open_proxy.server.shares import DAY, Shares
 from augment_open_proxy.state import StateFolder
-from augment_open_proxy.upstream.catalog import canonical_id
+from augment_open_proxy.upstream.catalog import EFFORT_ORDER, canonical_id
 
 FILE = "keys.json"
 KEY = "augment_open_proxy.key"
@@ -25,7 +25,8 @@ KEY = "augment_open_proxy.key"
 PREFIX = "aop-"
 LOOK_EVERY = 1.0
 """Seconds between two looks at the file."""
-DAY = 86400
+_SHOWN = 100
+"""Characters of a name that a client gave, in a message."""
 
 
 class Key(Struct, frozen=True):
@@ -37,6 +38,17 @@ class Key(Struct, frozen=True):
     models: tuple[str, ...] = ()
     requests_per_day: int | None = None
     tokens_per_day: int | None = None
+
+    def may_use(self, model: str) -> bool:
+        """A key for a model is one for its levels of effort, too."""
+        asked = canonical_id(model)
+        base, _, level = asked.rpartition("-")
+        allowed = {canonical_id(name) for name in self.models}
+        return not allowed or asked in allowed or (level in EFFORT_ORDER and base in allowed)
+
+
+class ShareSpent(ProxyError):  # noqa: N818 (nothing went wrong)
+    """A key has had what it may have in a day."""
 
 
 class KeyFileError(Exception):
@@ -55,11 +67,11 @@ class KeyFile:
     """The keys that were created, in the state folder."""
 
     def __init__(self, state: StateFolder) -> None:
-        self._state = state
+        self.state = state
 
     def read(self) -> list[Key]:
         """Raises `KeyFileError`: a file that can't be read must not open the proxy to everybody."""
-        path = self._state.path / FILE
+        path = self.state.path / FILE
         try:
             return msgspec.json.decode(path.read_bytes(), type=list[Key])
         except (FileNotFoundError, NotADirectoryError):
@@ -85,23 +97,15 @@ class KeyFile:
     def stamp(self) -> object:
         """Changes when the file does."""
         try:
-            status = (self._state.path / FILE).stat()
+            status = (self.state.path / FILE).stat()
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _write(self, keys: list[Key]) -> None:
-        self._state.write(FILE, msgspec.json.format(msgspec.json.encode(keys), indent=2))
-        if self._state.warning:
-            raise KeyFileError(self._state.warning)
-
-
-class _Today(Struct):
-    """What a key did on one day."""
-
-    day: int
-    requests: int = 0
-    tokens: int = 0
+        self.state.write(FILE, msgspec.json.format(msgspec.json.encode(keys), indent=2))
+        if self.state.warning:
+            raise KeyFileError(self.state.warning)
 
 
 class KeyRing:
@@ -122,11 +126,11 @@ class KeyRing:
         )
         self._file = file
         self._now = now
+        self._shares = Shares(file.state, now, monotonic)
         self._monotonic = monotonic
         self._stamp: object = file.stamp()
         self._looked = monotonic()
         self._keys: tuple[Key, ...] = (*self._given, *file.read())
-        self._today: dict[str, _Today] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -156,37 +160,32 @@ class KeyRing:
         """Count a request. Raises `ProxyError` where the key may not ask this model, or had its share of the day."""
         if key is None:
             return
-        if key.models and canonical_id(model) not in map(canonical_id, key.models):
+        if not key.may_use(model):
             listed = ", ".join(key.models)
-            raise ProxyError(
-                Problem(
-                    ErrorKind.PERMISSION,
-                    f"The key {key.name!r} may use {listed}; the request names {model!r}.",
-                    "model",
-                )
-            )
-        today = self._of_today(key)
-        for limit, had, what in (
-            (key.requests_per_day, today.requests, "requests"),
-            (key.tokens_per_day, today.tokens, "tokens"),
+            message = f"The key {key.name!r} may use {listed}; the request names {model[:_SHOWN]!r}."
+            raise ProxyError(Problem(ErrorKind.PERMISSION, message, "model"))
+        had = self._shares.of(key.digest)
+        for limit, count, what in (
+            (key.requests_per_day, had.requests, "requests"),
+            (key.tokens_per_day, had.tokens, "tokens"),
         ):
-            if limit is not None and had >= limit:
+            if limit is not None and count >= limit:
                 message = f"The key {key.name!r} has had its {limit} {what} of the day (in UTC)."
-                left = DAY - self._now() % DAY
-                raise ProxyError(Problem(ErrorKind.RATE_LIMITED, message, retry_after=left))
-        today.requests += 1
+                raise ShareSpent(Problem(ErrorKind.RATE_LIMITED, message, retry_after=DAY - self._now() % DAY))
+        self._add(key, requests=1)
 
-    def count(self, key: Key | None, usage: Usage) -> None:
-        """Count the tokens of a reply."""
-        if key is not None:
-            self._of_today(key).tokens += usage.total or 0
+    def count(self, key: Key | None, tokens: int) -> None:
+        """Count the tokens that a turn took."""
+        if key is not None and tokens:
+            self._add(key, tokens=tokens)
 
-    def _of_today(self, key: Key) -> _Today:
-        day = int(self._now() // DAY)
-        today = self._today.get(key.digest)
-        if today is None or today.day != day:
-            today = self._today[key.digest] = _Today(day)
-        return today
+    def close(self) -> None:
+        """Keep what was counted, for the next start."""
+        self._shares.save()
+
+    def _add(self, key: Key, *, requests: int = 0, tokens: int = 0) -> None:
+        if key.requests_per_day is not None or key.tokens_per_day is not None:
+            self._shares.add(key.digest, requests, tokens)
 
     def _look(self) -> None:
         """Read the file again where it has changed; one that can't be read leaves the keys as they are."""

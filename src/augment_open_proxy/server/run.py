@@ -20,6 +20,7 @@ from typing import Any, cast
 import uvicorn
 from msgspec import Struct
 
+from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.store.opening import Stores, default_url
 from augment_open_proxy.journal.store.opening import describe as describe_store
@@ -121,6 +122,8 @@ async def open_app(settings: Settings, log: Log, *, use_cli: bool = True) -> Asy
             settings.stall_timeout,
         )
         keys, made = _keys(settings, state)
+        stack.callback(keys.close)
+        log.hide(lambda: _secrets(credentials, [*settings.api_keys, *([made] if made else [])]))
         needs_key = _needs_key(settings, keys)
         app = App(settings, upstream, fetcher, secret, log, stores, runs, renewal, keys, needs_key=needs_key)
         stack.push_async_callback(app.batches.close)
@@ -135,11 +138,19 @@ def _keys(settings: Settings, state: StateFolder) -> tuple[KeyRing, str | None]:
         keys = KeyRing(settings.api_keys, KeyFile(state))
         if not _needs_key(settings, keys) or not keys.is_empty:
             return keys, None
-        made = (state.read(MADE_KEY) or new_key().encode()).decode()
+        made = (state.read(MADE_KEY) or b"").decode(errors="replace").strip() or new_key()
         state.write(MADE_KEY, made.encode())
         return KeyRing([made], KeyFile(state)), made
     except KeyFileError as error:
         raise SettingsError(str(error)) from None
+
+
+def _secrets(credentials: CredentialSource, keys: list[str]) -> list[str]:
+    """What no log may show."""
+    try:
+        return [credentials.current().token, *keys]
+    except ProxyError:
+        return keys
 
 
 def _needs_key(settings: Settings, keys: KeyRing) -> bool:
@@ -171,7 +182,7 @@ async def _serve(
     async with contextlib.AsyncExitStack() as stack:
         if demo:
             settings = await stack.enter_async_context(_simulated(settings))
-        log = Log(settings.logging, settings.log_format)
+        log = Log(settings.logging, settings.log_format, body_limit=settings.log_body_limit)
         app, ready = await stack.enter_async_context(open_app(settings, log, use_cli=not demo))
         await Server(app, settings.shutdown_grace, lambda: on_ready(ready)).serve(sockets)
 

@@ -15,7 +15,7 @@ from functools import partial
 
 import msgspec
 
-from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.errors import TOO_DEEP, ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.websocket import (
     Create,
@@ -198,6 +198,8 @@ class Connection:
                 event = _told(problem, lane, record)
             case StoreUnavailable():
                 event = _told(store_problem(error), lane, record)
+            case RecursionError():
+                event = _told(TOO_DEEP, lane, record)
             case _:
                 _log.error("a response failed", exc_info=error)
                 event = _told(Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more."), lane, record)

@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from augment_open_proxy.core.conversation import ChatRequest
@@ -25,6 +26,15 @@ SILENCE_AFTER_STOP = 5.0
 """Seconds of silence after a stop reason that end a turn: usage may come after it, but a client must not wait long."""
 FIRST_BYTE_WITH_FALLBACK = 120.0
 """Seconds that a model may be silent where another one can be asked."""
+
+
+def without_token(events: list[Event], token: str) -> list[Event]:
+    """The events, whose failure does not quote the token."""
+    match events[-1]:
+        case Failure(problem=problem) as failure if token and token in problem.message:
+            problem = msgspec.structs.replace(problem, message=problem.message.replace(token, "***"))
+            return [*events[:-1], msgspec.structs.replace(failure, problem=problem)]
+    return events
 
 
 class Upstream(Struct, frozen=True):
@@ -92,7 +102,7 @@ class Turn:
             step = None if given else self._step_after(events[0], loop.time() - began)
             if step is None or not self._take(step):
                 self._tell_of_skipped(decoder.skipped_lines)
-                yield events
+                yield without_token(events, self._credentials.token)
                 return
             await asyncio.sleep(step.delay)
 

@@ -92,6 +92,7 @@ OPENAI_COMPACTION = Dialect(
     paths=("/v1/responses/compact", "/responses/compact"),
     prefixes=(),
     id_prefix="resp_",
+    conversation="input",
     request_id_header="x-request-id",
     errors=ERRORS,
     parse=parse_compaction,

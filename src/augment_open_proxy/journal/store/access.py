@@ -47,11 +47,11 @@ class Access:
     def prepare(self, statement: Executable) -> Prepared:
         return Prepared(statement, self.engine.dialect)
 
-    async def read(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        """All rows of `statement`."""
+    async def read(self, statement: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+        """All rows of `statement`, whose parameters have these values."""
 
         async def fetch(connection: AsyncConnection) -> Sequence[Row[Any]]:
-            rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+            rows: Sequence[Row[Any]] = (await connection.execute(statement, values)).all()
             return rows
 
         if self._has_one_connection:

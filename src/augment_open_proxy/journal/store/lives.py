@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from secrets import randbits
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     ScalarSelect,
     Select,
@@ -103,7 +104,7 @@ class Lives:
         return self._access.clock() + self._access.ttl
 
 
-def is_alive(table: Table, now: float) -> ColumnElement[bool]:
+def is_alive(table: Table, now: float | BindParameter[float]) -> ColumnElement[bool]:
     """Whether the life of a row goes on: what is over is not seen, whether or not it is deleted yet."""
     return exists(select(lives.c.number).where(lives.c.number == table.c.life, lives.c.expires > now))
 

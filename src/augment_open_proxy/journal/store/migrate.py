@@ -19,6 +19,9 @@ async def migrate(engine: AsyncEngine, where: str) -> None:
     """Raises `StoreUnavailable` for a database of another program, or of a newer version of this one."""
     async with engine.connect() as connection:
         version = await _version(connection, where)
+        if version == HEAD:
+            # Opens for reading alone are told now, not at the first turn that is to be kept.
+            await connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = version_num"))  # noqa: S608
         await connection.rollback()
         if version == HEAD:
             return

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from augment_open_proxy.core.events import Event
@@ -22,6 +22,7 @@ from augment_open_proxy.journal.store.lives import Lives, grown, is_alive
 from augment_open_proxy.journal.store.paging import read_page
 from augment_open_proxy.journal.store.records import Item, Page, Turn, TurnKind
 from augment_open_proxy.journal.store.schema import chunks, lives, turns
+from augment_open_proxy.journal.store.turn_queries import CHAIN, IS_KNOWN, LATER_CHUNKS, STATE, TURN
 from augment_open_proxy.journal.store.turn_rows import died, turn_from_row, turn_to_row, with_chunks
 from augment_open_proxy.journal.store.turn_statements import TurnStatements
 
@@ -61,19 +62,12 @@ class Turns:
 
     async def load(self, id_: str, owner: str, kind: TurnKind) -> Turn | None:
         """A turn that is alive. One that runs has the events so far."""
-        rows = await self._access.read(select(turns).where(self._is_known(id_, owner, kind)))
+        rows = await self._access.read(TURN, **self._known(id_, owner, kind))
         return await self._settled(rows[0]) if rows else None
 
     async def chain(self, id_: str, owner: str, kind: TurnKind) -> list[Turn]:
         """The turn and all it goes on from, oldest first; nothing where one of them is missing."""
-        up = select(turns.c.id, turns.c.previous).where(self._is_known(id_, owner, kind)).cte("up", recursive=True)
-        before = turns.alias()
-        up = up.union(
-            select(before.c.id, before.c.previous).where(
-                before.c.id == up.c.previous, before.c.owner == to_column(owner), before.c.kind == kind
-            )
-        )
-        rows = await self._access.read(select(turns).join(up, up.c.id == turns.c.id))
+        rows = await self._access.read(CHAIN, **self._known(id_, owner, kind))
         by_id = {row.id: row for row in rows}
         chain: list[Turn] = []
         at: str | None = to_column(id_)
@@ -114,9 +108,8 @@ class Turns:
         """Whether there was one. Those that go on from it stay, but their chain has lost its beginning."""
 
         async def work(connection: AsyncConnection) -> bool:
-            found = await connection.execute(
-                select(turns.c.id, turns.c.life, turns.c.bytes).where(self._is_known(id_, owner, kind))
-            )
+            known = select(turns.c.id, turns.c.life, turns.c.bytes).where(IS_KNOWN)
+            found = await connection.execute(known, self._known(id_, owner, kind))
             row = found.one_or_none()
             if row is None:
                 return False
@@ -137,18 +130,10 @@ class Turns:
 
     async def events_after(self, id_: str, owner: str, had: int) -> tuple[list[Event], bool]:
         """The events but for the first `had`, and whether the turn is over. An unknown one is, without any."""
-        turn = to_column(id_)
+        which, whose = to_column(id_), to_column(owner)
         # The chunks are read first: they go when the turn ends, and are then part of it.
-        count, before = chunks.c.count, func.sum(chunks.c.count).over(order_by=chunks.c.number) - chunks.c.count
-        places = select(chunks.c.number, count, before.label("before")).where(chunks.c.turn == turn).subquery()
-        later = await self._access.read(
-            select(chunks.c.events, places.c.before)
-            .join(places, places.c.number == chunks.c.number)
-            .where(chunks.c.turn == turn, places.c.before + places.c.count > had)
-            .order_by(chunks.c.number)
-        )
-        known = and_(turns.c.id == turn, turns.c.owner == to_column(owner), self._is_alive)
-        rows = await self._access.read(select(turns.c.kind, turns.c.lease, turns.c.replies).where(known))
+        later = await self._access.read(LATER_CHUNKS, which=which, had=had)
+        rows = await self._access.read(STATE, which=which, whose=whose, now=self._access.clock())
         if not rows:
             return [], True
         if self._is_dead(rows[0]):
@@ -189,10 +174,9 @@ class Turns:
     def _is_alive(self) -> ColumnElement[bool]:
         return is_alive(turns, self._access.clock())
 
-    def _is_known(self, id_: str, owner: str, kind: TurnKind) -> ColumnElement[bool]:
-        return and_(
-            turns.c.id == to_column(id_), turns.c.owner == to_column(owner), turns.c.kind == kind, self._is_alive
-        )
+    def _known(self, id_: str, owner: str, kind: TurnKind) -> dict[str, Any]:
+        """The parameters of `IS_KNOWN`."""
+        return {"which": to_column(id_), "whose": to_column(owner), "what": kind, "now": self._access.clock()}
 
     def _is_dead(self, row: Row[Any]) -> bool:
         return row.lease is not None and row.lease < self._access.clock()

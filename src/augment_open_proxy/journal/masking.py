@@ -1,0 +1,37 @@
+"""Secrets → `***` in what is logged. Known ones are found wherever they stand, others by how they look."""
+
+import re
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+Secrets = Callable[[], Iterable[str]]
+"""Gives the secrets as they are now: the backend's token, and the client keys that are known by themselves."""
+
+_SHORTEST = 6
+"""Characters of a secret; what is shorter stands in any text."""
+_STARS = "***"
+_LOOKS_SECRET = re.compile(
+    r"""(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"""
+    r"""|((?:authorization|api[-_]?key|access[-_]?token|refresh[-_]?token|client[-_]?secret|password|cookie)"""
+    r"""[\\"']*\s{0,9}[:=]\s{0,9}(?![-+.\d]+[,}\]])[\\"']*(?:bearer\s+|basic\s+)?)[^\s\\"',;{}\[\]]{6,}"""
+    r"""|\b(aop-|sk-|ghp_|xox[bp]-)[\w-]{16,}""",
+    re.IGNORECASE,
+)
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """`text` without these secrets, as they are or as JSON spells them."""
+    for secret in secrets:
+        if len(secret) < _SHORTEST:
+            continue
+        text = text.replace(secret, _STARS)
+        spelled = msgspec.json.encode(secret)[1:-1].decode()
+        if spelled != secret:
+            text = text.replace(spelled, _STARS)
+    return text
+
+
+def masked(text: str) -> str:
+    """JSON without what looks like a key or a password; it stays JSON."""
+    return _LOOKS_SECRET.sub(lambda match: (match[1] or match[2] or match[3]) + _STARS, text)

@@ -1,0 +1,27 @@
+"""How many things a request may have, beside how many bytes: each of them costs more than its bytes."""
+
+from collections.abc import Iterable
+
+from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Part, ToolResult
+from augment_open_proxy.core.errors import invalid_request
+
+MOST_TOOLS = 2000
+MOST_PICTURES = 500
+"""Pictures and documents, at whatever place of the conversation."""
+
+
+def check_size(request: ChatRequest, conversation: str) -> None:
+    """Raises `ProxyError` where the request has too many tools, or pictures in the field `conversation`."""
+    if len(request.tools) > MOST_TOOLS:
+        raise invalid_request(f"tools may have {MOST_TOOLS} entries at most; there are {len(request.tools)}.", "tools")
+    pictures = sum(_pictures(message.content) for message in request.messages)
+    if pictures > MOST_PICTURES:
+        message = f"{conversation} may have {MOST_PICTURES} pictures and documents at most; there are {pictures}."
+        raise invalid_request(message, conversation)
+
+
+def _pictures(parts: Iterable[Part]) -> int:
+    return sum(
+        _pictures(part.content) if isinstance(part, ToolResult) else isinstance(part, Image | Attachment)
+        for part in parts
+    )
