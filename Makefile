@@ -26,7 +26,7 @@ demo: .venv/.run ## Run the proxy on the embedded simulator: no account needed
 	$(BIN)/augment-open-proxy demo
 
 test: setup ## Run the whole test suite
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 test-clients: setup-clients ## Run real clients, Claude Code and Codex among them, against the proxy
 	$(BIN)/pytest --real-clients tests/clients
@@ -49,7 +49,7 @@ typecheck: .venv/.dev ## Check the types, strictly
 
 COVERED := */augment_open_proxy/core/*,*/augment_open_proxy/dialects/*,*/augment_open_proxy/upstream/*
 coverage: setup ## Run the tests and measure the branches they cover
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest -n auto --cov --cov-report=
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='$(COVERED)' --fail-under=95
 

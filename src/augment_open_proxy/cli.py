@@ -142,13 +142,19 @@ def _add_keys(commands: Any, shared: dict[str, Any]) -> None:
         dest="action", metavar="ACTION", title="actions", required=True, prog=f"{APP_NAME} keys"
     )
     create = actions.add_parser("create", help="make a key, and show it this once", **shared)
-    create.add_argument("name", metavar="NAME", help="what it is called here")
+    create.add_argument("name", metavar="NAME", type=_name, help="what it is called here")
     create.add_argument("--models", default="", metavar="MODELS", help="the only models it may use, comma separated")
     create.add_argument("--requests-per-day", type=_count, metavar="N", help="requests that it may send in a day")
     create.add_argument("--tokens-per-day", type=_count, metavar="N", help="tokens that it may take in a day")
     actions.add_parser("list", help="list the keys, without the keys themselves", **shared)
     revoke = actions.add_parser("revoke", help="make a key useless", **shared)
     revoke.add_argument("name", metavar="NAME", help="what it is called here")
+
+
+def _name(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("must be some printable characters")
+    return text
 
 
 def _count(text: str) -> int:

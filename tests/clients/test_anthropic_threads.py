@@ -145,9 +145,11 @@ def test_a_runner_whose_thread_is_lost_sends_the_whole_conversation(tmp_path: An
                 tools=[get_weather],
                 messages=[ask("Weather?", tool={"name": "get_weather", "input": {"place": "Oslo"}}, then="Snow.")],
             )
+            said = []
             for turn in runner:
+                said.append(turn)
                 client.base_url = second.url
-            assert turn.content[0].to_dict()["text"] == "Snow."
+            assert said[-1].content[0].to_dict()["text"] == "Snow."
         assert len(second.simulator.requests) == 1
         body = second.simulator.requests[-1].body.decode()
         assert "Weather?" in body

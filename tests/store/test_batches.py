@@ -178,6 +178,23 @@ async def test_no_two_processes_claim_the_same_request(shared_place: Place) -> N
 
 
 @asynchronous
+async def test_a_batch_ends_when_two_processes_finish_its_last_requests_at_once(shared_place: Place) -> None:
+    place = shared_place
+    async with place.open() as one, place.open(instance="two") as two:
+        for name in map(str, range(20)):
+            await one.batches.create(batch(place.clock, name), requests(2, name))
+            (first,), (second,) = [await store.batches.claim(1, place.clock.now) for store in (one, two)]
+            finish = (
+                one.batches.finish(first, "succeeded", b"", 5.0),
+                two.batches.finish(second, "succeeded", b"", 5.0),
+            )
+            await asyncio.gather(*finish)
+            found = await one.batches.load(name, OWNER)
+            assert found is not None
+            assert found.ended == 5.0
+
+
+@asynchronous
 async def test_the_requests_of_a_dead_process_are_claimed_by_another(shared_place: Place) -> None:
     place = shared_place
     async with place.open() as dead, place.open(instance="two") as other:

@@ -1,7 +1,6 @@
 """A store is opened when first used, and what is wrong with it is said in one line."""
 
 import asyncio
-import importlib.util
 import os
 import re
 import sqlite3
@@ -213,9 +212,24 @@ async def test_a_database_that_the_server_does_not_have(postgres: Postgres, post
 
 @asynchronous
 async def test_postgresql_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(engine, "find_spec", lambda name: None if name == "asyncpg" else find(name))
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
     assert "pip install 'augment-open-proxy[postgres]'" in await reason("postgresql://me:secret@127.0.0.1:1/db")
+
+
+@asynchronous
+async def test_a_url_with_a_mistake(postgres_url: str) -> None:
+    for mistake in ("sslmode=nonsense", "nonsense=1"):
+        assert "cannot be used: " in await reason(f"{postgres_url}?{mistake}")
+    assert "port" in await reason("postgresql://127.0.0.1:99999/db")
+
+
+@asynchronous
+async def test_a_url_may_have_what_libpq_knows(postgres_url: str) -> None:
+    for scheme in ("postgres", "postgresql+asyncpg"):
+        url = f"{scheme}{postgres_url.removeprefix('postgresql')}?sslmode=disable&application_name=proxy"
+        async with Place(url).open() as store:
+            await store.turns.save(turn())
+    assert "rejected SSL" in await reason(f"{postgres_url}?sslmode=require")
 
 
 # --- In words --------------------------------------------------------------------------------------------------------
@@ -232,18 +246,12 @@ async def test_postgresql_without_its_driver(monkeypatch: pytest.MonkeyPatch) ->
         ("postgresql://me:secret@host:5432/db?sslmode=require", "postgresql://me@host:5432/db?sslmode=require"),
         ("postgresql://me:sec@ret@host/db", "postgresql://me@host/db"),
         ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&password=***"),
+        ("postgresql:///db?host=/run/postgresql", "postgresql:///db?host=/run/postgresql"),
         ("postgresql://[", "a URL that cannot be read"),
     ],
 )
 def test_a_store_is_described_without_its_password(url: str, words: str) -> None:
     assert describe(url) == words
-
-
-@asynchronous
-async def test_libpqs_name_for_encryption_is_understood(postgres_url: str) -> None:
-    async with Place(f"{postgres_url}?sslmode=disable").open() as store:
-        await store.turns.save(turn())
-    assert "rejected SSL" in await reason(f"{postgres_url}?sslmode=require")
 
 
 # --- What is imported ------------------------------------------------------------------------------------------------

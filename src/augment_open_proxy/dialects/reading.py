@@ -11,6 +11,7 @@ from augment_open_proxy.core.jsontext import UNREADABLE, mended
 
 T = TypeVar("T")
 MOST_METADATA, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
+LARGEST_LIMIT = 2**53
 MOST_CHOICES = 16
 """Each choice is a turn of its own, which the account pays."""
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
@@ -66,7 +67,7 @@ def read_limit(limit: object, param: str) -> int | None:
     """A limit that a client gives in `param`: a whole number, at least one."""
     if limit is None:
         return None
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LARGEST_LIMIT:
         raise invalid_request(f"{param} must be a whole number, at least 1.", param)
     return limit
 

@@ -26,12 +26,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     url = b""
     _is_in_head = True
-    _begins = False
-    """Whether a head began in the data that is being parsed."""
+    _gets_on = False
+    """Whether the data that is being parsed began or ended a head, or had some of a body."""
     _size = 0
-    """Bytes of the head that were parsed."""
+    """Bytes of the head, and of trailers, that were parsed."""
     _received = 0
-    """Bytes that came since the data in which it began: a header is parsed, and counted, only when it is whole."""
+    """Bytes that came since the parser last got on: it keeps a header, or a trailer, until it is whole."""
     _timer: asyncio.TimerHandle | None = None
     _problem = _MALFORMED
 
@@ -44,31 +44,35 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        self._is_in_head = self._begins = True
+        self._is_in_head = self._gets_on = True
         self._size = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
         super().on_url(url)
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + len(": \r\n"))
-        super().on_header(name, value)
+        if self._is_in_head:
+            super().on_header(name, value)  # it would take trailers for headers, which nobody has checked
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
+        self._is_in_head, self._gets_on = False, True
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._gets_on = True
+        super().on_body(body)
+
     def data_received(self, data: bytes) -> None:
-        self._begins, self._problem = False, _MALFORMED
+        self._gets_on, self._problem = False, _MALFORMED
         super().data_received(data)
-        if not self._is_in_head:
-            self._disarm()
-            return
-        self._received = 0 if self._begins else self._received + len(data)
+        self._received = 0 if self._gets_on else self._received + len(data)
         if self._received > HEAD_LIMIT:
             self._refuse(_too_large())
+        elif not self._is_in_head:
+            self._disarm()
         elif self._timer is None:
             self._arm()
 

@@ -91,8 +91,10 @@ class KeyFile:
     def remove(self, name: str) -> bool:
         """Whether there was one. Raises `KeyFileError`."""
         keys = self.read()
-        self._write([key for key in keys if key.name != name])
-        return any(key.name == name for key in keys)
+        left = [key for key in keys if key.name != name]
+        if len(left) < len(keys):
+            self._write(left)
+        return len(left) < len(keys)
 
     def stamp(self) -> object:
         """Changes when the file does."""

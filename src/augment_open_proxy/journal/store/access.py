@@ -9,7 +9,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 
-from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, begin
+from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, begin, commit, rollback
 from augment_open_proxy.journal.store.writer import Prepared, Step, Work, Writer
 
 T = TypeVar("T")
@@ -81,11 +81,14 @@ class Access:
         """A transaction on the writer's own connection, which is a new one after an error."""
         connection, self._kept = self._kept or await self.engine.connect(), None
         try:
-            async with connection.begin():
-                await begin(connection)
-                yield connection
+            await begin(connection)
+            yield connection
+            await commit(connection)
         except BaseException:
-            await connection.close()
+            try:
+                await rollback(connection)
+            finally:
+                await connection.close()
             raise
         self._kept = connection
 

@@ -10,7 +10,7 @@ from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, create_
 from augment_open_proxy.journal.store.leases import Leases
 from augment_open_proxy.journal.store.lives import Lives
 from augment_open_proxy.journal.store.migrate import migrate
-from augment_open_proxy.journal.store.opening import describe
+from augment_open_proxy.journal.store.opening import StoreUnavailable, describe
 from augment_open_proxy.journal.store.turns import Turns
 
 
@@ -36,6 +36,9 @@ class Database:
         try:
             with ErrorsAsUnavailable(where):
                 await migrate(engine, where)
+        except (TypeError, ValueError, OverflowError) as error:  # what asyncpg says of a URL
+            await engine.dispose()
+            raise StoreUnavailable(f"the store {where} cannot be used: {error}") from error
         except BaseException:
             await engine.dispose()
             raise

@@ -5,13 +5,13 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -40,12 +40,8 @@ def create_engine(url: str) -> AsyncEngine:
     elif url.startswith(SQLITE):
         path = Path(url.removeprefix(SQLITE))
         _prepare(path)
-        engine = create_async_engine(
-            URL.create("sqlite+aiosqlite", database=str(path)),
-            pool_size=READERS + 1,
-            max_overflow=0,
-            pool_reset_on_return=None,  # SQLAlchemy ends what it began; this would be a second time
-        )
+        place = URL.create("sqlite+aiosqlite", database=str(path))
+        engine = create_async_engine(place, pool_size=READERS + 1, max_overflow=0)
     else:
         return _postgresql(url)
     event.listen(engine.sync_engine, "connect", _set_pragmas)
@@ -75,40 +71,56 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 
 def _postgresql(url: str) -> AsyncEngine:
+    scheme, colon, rest = url.partition(":")
+    if not colon or scheme.removesuffix("+asyncpg") not in ("postgresql", "postgres"):
+        raise StoreUnavailable(f"the store's URL {describe(url)} is neither memory, sqlite:/// nor postgresql://")
     try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() not in ("postgresql", "postgres"):
-            raise ArgumentError("")
-    except (ArgumentError, NoSuchModuleError, ValueError):
-        raise StoreUnavailable(
-            f"the store's URL {describe(url)} is neither memory, sqlite:/// nor postgresql://"
-        ) from None
-    if find_spec("asyncpg") is None:
+        connect = import_module("asyncpg").connect
+    except ImportError:
         raise StoreUnavailable(
             "the store needs asyncpg for PostgreSQL: install it with pip install 'augment-open-proxy[postgres]'"
-        )
-    query = dict(parsed.query)
-    if sslmode := query.pop("sslmode", None):  # as libpq spells it
-        query["ssl"] = sslmode
+        ) from None
+
+    async def create() -> Any:
+        # The driver itself reads the URL, as libpq does; SQLAlchemy knows less of what may be in one.
+        return await connect(f"postgresql:{rest}", timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
+
     return create_async_engine(
-        parsed.set(drivername="postgresql+asyncpg", query=query),
+        "postgresql+asyncpg://",
+        async_creator=create,
         pool_size=READERS + 1,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": COMMAND_TIMEOUT},
     )
 
 
+# On SQLite a transaction goes past SQLAlchemy, which for each statement goes to the driver's thread three times.
+
+
 async def begin(connection: AsyncConnection) -> None:
-    """Take the lock of an SQLite file now: at the first write is too late for what was read before it."""
-    if connection.dialect.name == "sqlite":
-        await (await _driver(connection)).execute("BEGIN IMMEDIATE")
+    if _is_sqlite(connection):
+        # The lock is taken now: at the first write is too late for what was read before it.
+        await _driver(connection).execute("BEGIN IMMEDIATE")
+
+
+async def commit(connection: AsyncConnection) -> None:
+    if _is_sqlite(connection) and not connection.in_transaction():
+        await _driver(connection).commit()
+    else:
+        await connection.commit()
+
+
+async def rollback(connection: AsyncConnection) -> None:
+    if _is_sqlite(connection) and not connection.in_transaction():
+        await _driver(connection).rollback()
+    else:
+        await connection.rollback()
 
 
 async def execute_many(connection: AsyncConnection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Execute `sql` with each row. On SQLite past SQLAlchemy, which goes to the driver's thread three times for it."""
-    if connection.dialect.name == "sqlite":
-        await (await _driver(connection)).executemany(sql, rows)
+    """Execute `sql` with each row."""
+    if _is_sqlite(connection):
+        await _driver(connection).executemany(sql, rows)
     else:
         await connection.exec_driver_sql(sql, list(rows))
 
@@ -116,11 +128,16 @@ async def execute_many(connection: AsyncConnection, sql: str, rows: Sequence[tup
 async def free_pages(connection: AsyncConnection, most: int) -> None:
     """Give up to `most` free pages of an SQLite file back to the file system."""
     # Each row that is fetched frees one, and SQLAlchemy takes it that this has no rows.
-    await (await _driver(connection)).execute_fetchall(f"PRAGMA incremental_vacuum({most:d})")
+    await _driver(connection).execute_fetchall(f"PRAGMA incremental_vacuum({most:d})")
 
 
-async def _driver(connection: AsyncConnection) -> Any:
-    return (await connection.get_raw_connection()).driver_connection
+def _is_sqlite(connection: AsyncConnection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def _driver(connection: AsyncConnection) -> Any:
+    connected: Any = connection.sync_connection
+    return connected.connection.driver_connection
 
 
 class ErrorsAsUnavailable:

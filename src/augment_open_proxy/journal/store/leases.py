@@ -37,10 +37,10 @@ class Leases:
             await connection.execute(self._prolong(turns).where(turns.c.id.in_(held)))
             is_ours = and_(turns.c.lease.is_not(None), turns.c.instance == self._access.instance)
             wanted = select(turns.c.id).where(turns.c.id.in_(held), is_ours, turns.c.is_cancelled.is_(False))
-            unwanted = set(held).difference((await connection.execute(wanted)).scalars())
-            return [from_column(id_) for id_ in unwanted]
+            return list(set(held).difference((await connection.execute(wanted)).scalars()))
 
-        return await self._access.change(work)
+        # A turn that has ended meanwhile is no more held; to end it would replace what it ended with.
+        return [from_column(id_) for id_ in await self._access.change(work) if id_ in self.turns]
 
     def _prolong(self, table: Any) -> Update:
         return (

@@ -39,7 +39,7 @@ def describe(url: str) -> str:
         return "a URL that cannot be read"
     user, at, host = parts.netloc.rpartition("@")
     query = re.sub(r"(?i)(^|&)(password|passfile)=[^&]*", r"\1\2=***", parts.query)
-    return parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=query).geturl()
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}{query and '?'}{query}"
 
 
 class Stores:

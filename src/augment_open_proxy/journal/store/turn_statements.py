@@ -47,7 +47,7 @@ class TurnStatements:
 
     def replace(self, row: dict[str, Any], life: int) -> Step:
         """A turn has the life of its root; `life` is for one that is new."""
-        return self._replace, [self._replace.row(**row, life=life)]
+        return self._replace, [self._replace.row_of({**row, "life": life})]
 
     def update(self, row: dict[str, Any]) -> Step:
         """Nothing happens where the turn is over, deleted or another's."""

@@ -36,6 +36,9 @@ class Prepared:
 
     def row(self, **values: Any) -> Row:
         """The parameters in their order."""
+        return self.row_of(values)
+
+    def row_of(self, values: dict[str, Any]) -> Row:
         picked = self._pick(values)
         return (picked,) if self._is_single else picked
 
