@@ -9,7 +9,7 @@ CLIENTS := claude_code codex anthropic_js openai_js
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-clients run demo test test-clients test-watch check lint format typecheck coverage golden bench bench-store build lock clean
+.PHONY: help setup setup-clients run demo test test-clients test-watch check lint format typecheck coverage golden bench bench-store soak audit build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,12 @@ bench: setup ## Measure the proxy against nginx (Debian: apt-get install nginx-l
 bench-store: setup ## Measure what storing a reply costs
 	$(BIN)/python -m benchmarks.stored
 
+soak: setup ## Load the proxy for a minute with faults and a restart, then with 1,000 streams at once
+	$(BIN)/python -m benchmarks.soak
+
+audit: .venv-audit/.installed ## Look the dependencies up among known vulnerabilities
+	scripts/audit
+
 build: .venv/.dev ## Build wheel and sdist into dist/
 	$(BIN)/python -m hatchling build --clean
 
@@ -70,9 +76,11 @@ lock: $(UV) ## Resolve the dependencies anew
 		--no-header --upgrade -o requirements.lock
 	$(UV) pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --upgrade -c requirements.lock -o requirements-dev.lock
+	echo pip-audit | $(UV) pip compile -q - --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --upgrade -o requirements-audit.lock
 
 clean: ## Remove what make has set up and built
-	rm -rf .venv .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules tests/clients/*/node_modules $(LANGCHAIN)
+	rm -rf .venv .venv-audit .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules tests/clients/*/node_modules $(LANGCHAIN)
 
 $(UV): requirements-tools.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -89,6 +97,11 @@ $(UV): requirements-tools.lock
 
 .venv/.dev: requirements-dev.lock .venv/.run
 	$(UV) pip install -q -p .venv --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv-audit/.installed: requirements-audit.lock | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) .venv-audit
+	$(UV) pip install -q -p .venv-audit --require-hashes -r $<
 	@touch $@
 
 $(LANGCHAIN)/.installed: tests/clients/langchain/requirements.lock | $(UV)

@@ -99,7 +99,7 @@ async def _serve(
         )
         sockets = open_sockets("127.0.0.1", 0)
         url = urls(sockets, "127.0.0.1")[0]
-        log = Log(settings.logging, settings.log_format, write=lines.append)
+        log = Log(settings.logging, settings.log_format, body_limit=settings.log_body_limit, write=lines.append)
         async with open_app(settings, log, use_cli=False) as (app, _):
             loop = asyncio.get_running_loop()
 

@@ -4,7 +4,6 @@ Exit codes: 0 nothing was lost, mixed up or left open; 1 something was, or a pro
 """
 
 import argparse
-import asyncio
 import random
 import sys
 import tempfile
@@ -31,7 +30,7 @@ def main() -> int:
             faults = uvloop.run(Soak(Path(folder), seed).run(arguments.seconds, arguments.streams))
     except BenchmarkError as error:
         faults = [str(error)]
-    except asyncio.CancelledError:
+    except KeyboardInterrupt:
         faults = ["it was interrupted"]
     for fault in faults:
         print(f"FAULT {fault}")

@@ -98,7 +98,7 @@ class Proxy:
         self._process: Process | None = None
 
     async def start(self) -> None:
-        """Raises `BenchmarkError` where it does not listen in time."""
+        """Raises `BenchmarkError` where it does not answer in time; it listens before it can be ended in good order."""
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "augment_open_proxy", "--port", str(self.port)),
@@ -111,11 +111,17 @@ class Proxy:
         end = time.monotonic() + START_SECONDS
         while self._process.returncode is None and time.monotonic() < end:
             with suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.close()
-                return
+                if await self._is_live():
+                    return
             await asyncio.sleep(0.02)
         raise BenchmarkError(f"the proxy did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+
+    async def _is_live(self) -> bool:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = await reader.readline()
+        writer.close()
+        return answer.startswith(b"HTTP/1.1 200 ")
 
     async def stop(self) -> None:
         """Ask it to end, and wait until it has."""

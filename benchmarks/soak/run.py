@@ -131,7 +131,7 @@ class Soak:
         """All streams at once, each so slow that the last begins before the first one ends."""
         client = Client(running.url)
         lines = 20
-        delay = max(4.0, streams / 80) / lines
+        delay = max(3.0, streams / 80) / lines
         await simulator.counts()
         started = time.monotonic()
         results = await asyncio.gather(*(self._stream(client, i, lines, delay) for i in range(streams)))

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from tests.asking import APIS, CHAT, MESSAGES, RESPONSES, Api, every_api, events, request, streamed_and_whole
+from tests.asking import APIS, CHAT, MESSAGES, RESPONSES, Api, events, every_api, request, streamed_and_whole
 from tests.raw import connected, post
 from tests.servers import Proxy, running_proxy
 from tests.sockets import opened
@@ -40,7 +40,9 @@ def logging(request: pytest.FixtureRequest) -> Iterator[Proxy]:
 def send(proxy: Proxy, api: Api, stream: bool, **fields: Any) -> httpx.Response:
     """Check what must hold of every answer, and of what it left in the log; gives the answer."""
     seen = len(proxy.lines)
-    answer = httpx.post(proxy.url + api.path, json=request(api, fields.pop("model", MODEL), stream, **fields), timeout=20)
+    answer = httpx.post(
+        proxy.url + api.path, json=request(api, fields.pop("model", MODEL), stream, **fields), timeout=20
+    )
     check_headers(answer)
     check_answer(answer)
     proxy.wait_for(lambda: len(proxy.lines) > seen)
@@ -71,7 +73,7 @@ def check_log(lines: list[str]) -> None:
     for written in lines:
         first, *more = written.split("\n")[:-1]
         assert first.startswith(("[20", "{"))
-        assert all(line.startswith("  request: {") or line.startswith("  response: ") for line in more), more
+        assert all(line.startswith(("  request: {", "  response: ")) for line in more), more
         assert all(line.isprintable() for line in (first, *more))
         if first.startswith("{"):
             json.loads(first)
@@ -94,10 +96,9 @@ def tool(api: Api, name: str) -> list[dict[str, Any]]:
 
 
 @every_api
-@streamed_and_whole
 @every_evil
-def test_names_of_tools_parameters_and_users(logging: Proxy, api: Api, stream: bool, evil: str) -> None:
-    for fields in (
+def test_names_of_tools_parameters_and_users(logging: Proxy, api: Api, evil: str) -> None:
+    given: tuple[dict[str, Any], ...] = (
         {"tools": tool(api, evil)},
         {"tools": [{"type": evil, "name": evil}]},
         {evil: evil, "temperature": 1},
@@ -110,8 +111,9 @@ def test_names_of_tools_parameters_and_users(logging: Proxy, api: Api, stream: b
         {"service_tier": evil},
         {"reasoning_effort": evil, "reasoning": {"effort": evil}},
         {"tool_choice": evil},
-    ):
-        assert send(logging, api, stream, **fields).status_code in (200, 400, 404)
+    )
+    for number, fields in enumerate(given):
+        assert send(logging, api, number % 2 == 0, **fields).status_code in (200, 400, 404)
 
 
 @every_api
@@ -119,7 +121,7 @@ def test_names_of_tools_parameters_and_users(logging: Proxy, api: Api, stream: b
 @every_evil
 def test_what_the_model_says_of_it(logging: Proxy, api: Api, stream: bool, evil: str) -> None:
     """The backend repeats it in its text, its thinking, and in a call."""
-    directive = f'@@{json.dumps({"thinking": [evil], "text": [evil, evil]})}@@'
+    directive = f"@@{json.dumps({'thinking': [evil], 'text': [evil, evil]})}@@"
     assert send(logging, api, stream, turns=directive).status_code == 200
 
 
@@ -149,7 +151,13 @@ def test_ids_in_paths(logging: Proxy, path: str, method: str, evil: str) -> None
 
 
 def test_bytes_in_paths_and_methods(logging: Proxy) -> None:
-    for path in ("/%ff%fe", "/%ed%a0%80", "/%0d%0aX-Evil:1", "/v1/models/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "/%2f%2fevil"):
+    for path in (
+        "/%ff%fe",
+        "/%ed%a0%80",
+        "/%0d%0aX-Evil:1",
+        "/v1/models/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/%2f%2fevil",
+    ):
         with connected(logging) as connection:
             connection.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             answer = connection.answer()
@@ -171,7 +179,6 @@ def test_bytes_in_paths_and_methods(logging: Proxy) -> None:
     ],
 )
 def test_headers_of_a_client_do_not_come_back_or_go_on_to_the_backend(logging: Proxy, header: str) -> None:
-    before = len(logging.simulator.requests)
     body = json.dumps(request(CHAT, MODEL, False)).encode()
     with connected(logging) as connection:
         connection.send(post(CHAT.path, body, header))
@@ -179,7 +186,7 @@ def test_headers_of_a_client_do_not_come_back_or_go_on_to_the_backend(logging: P
     value = header.partition(": ")[2]
     assert answer.status == 200
     assert value not in answer.headers.values()
-    asked = logging.simulator.requests[before]
+    asked = logging.simulator.requests[-1]
     assert value not in asked.headers.values()
     assert value.encode("latin-1") not in str(asked.request).encode("latin-1", "replace")
 
@@ -187,10 +194,9 @@ def test_headers_of_a_client_do_not_come_back_or_go_on_to_the_backend(logging: P
 @every_api
 @every_evil
 def test_nothing_of_it_reaches_the_headers_of_the_backend(logging: Proxy, api: Api, evil: str) -> None:
-    before = len(logging.simulator.requests)
     fields = {"user": evil, "metadata": {"user_id": evil[:500]}, "prompt_cache_key": evil}
     assert send(logging, api, False, **fields).status_code == 200
-    for value in logging.simulator.requests[before].headers.values():
+    for value in logging.simulator.requests[-1].headers.values():
         assert "evil" not in value
         assert value.isprintable()
 
@@ -209,7 +215,7 @@ def test_nothing_is_written_outside_of_the_state_folder(tmp_path: Path) -> None:
     with running_proxy(state_dir=state) as proxy:
         for api in APIS:
             for evil in EVIL:
-                body = request(api, MODEL, False, user=evil, metadata={"a": evil[:500]}, **{"store": True})
+                body = request(api, MODEL, False, user=evil, metadata={"a": evil[:500]}, store=True)
                 httpx.post(proxy.url + api.path, json=body, headers={"x-api-key": "../../evil"}, timeout=20)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["state"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.servers import running_proxy
 
-SECONDS = 20
+SECONDS = 15
 HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 

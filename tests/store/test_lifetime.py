@@ -110,6 +110,32 @@ async def test_a_conversation_lives_on_with_each_item(place: Place) -> None:
 
 
 @asynchronous
+async def test_what_is_over_never_begins_again(place: Place) -> None:
+    async with place.open(ttl=DAY) as store:
+        await save_some_of_everything(store, place.clock)
+        place.clock.now += DAY + 1
+        new = after(turn("b"), "new", root="a", conversation="conv_1")
+        await store.turns.save(new, items("z"))  # it began when all was still there
+        for _ in range(2):
+            assert await ids(store) == ["new"]
+            assert await store.turns.load("new", OWNER, "response") == new
+            assert await store.turns.chain("new", OWNER, "response") == []
+            assert await store.conversations.items("conv_1", OWNER) is None
+            await store.cleaner.clean()
+        assert await rows(store) == {"aop_turns": 1, "aop_lives": 1}
+
+
+@asynchronous
+async def test_a_turn_that_is_saved_again_after_its_time_lives_again_alone(place: Place) -> None:
+    async with place.open(ttl=DAY) as store:
+        await save_some_of_everything(store, place.clock)
+        place.clock.now += DAY + 1
+        await store.turns.save(turn("a"))
+        await store.cleaner.clean()
+        assert await ids(store) == ["a"]
+
+
+@asynchronous
 async def test_many_lives_and_large_ones_are_deleted_in_small_steps(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -12,8 +13,10 @@ from augment_open_proxy.journal.store.database import Database
 from augment_open_proxy.journal.store.records import Conversation, Item, Page, Turn
 from tests.store.samples import DAY, OWNER, Place, after, items, turn
 
+pytestmark = pytest.mark.timeout(240)  # hundreds of readings, on a machine that may be busy
+
 OWNERS = st.sampled_from([OWNER, "another"])
-IDS = st.sampled_from("abcdef")
+IDS = st.integers(1, 6).map("conv_{}".format)
 METADATA = st.dictionaries(st.text(max_size=2), st.text(max_size=2), max_size=2)
 ITEM_IDS = st.lists(st.sampled_from("uvwxyz"), max_size=3, unique=True)
 
@@ -30,6 +33,7 @@ class Model(RuleBasedStateMachine):
         self.expiry: dict[str, float] = {}
         self.conversations: dict[str, dict[str, Item]] = {}
         self.count = 0
+        self.created = 0
 
     @initialize()
     def open(self) -> None:
@@ -76,13 +80,13 @@ class Model(RuleBasedStateMachine):
         if is_theirs:
             del self.turns[id_]
 
-    @rule(id_=IDS, ids=ITEM_IDS)
-    def create_conversation(self, id_: str, ids: list[str]) -> None:
-        if id_ not in self.conversations:
-            new = Conversation(id=id_, owner=OWNER, created=1)
-            self.do(self.store.conversations.create(new, items(*ids)))
-            self.conversations[id_] = {item.id: item for item in items(*ids)}
-            self.expiry[f"conversation {id_}"] = self.place.clock.now + DAY
+    @rule(ids=ITEM_IDS)
+    def create_conversation(self, ids: list[str]) -> None:
+        self.created += 1
+        new = Conversation(id=f"conv_{self.created}", owner=OWNER, created=1)
+        self.do(self.store.conversations.create(new, items(*ids)))
+        self.conversations[new.id] = {item.id: item for item in items(*ids)}
+        self.expiry[new.id] = self.place.clock.now + DAY
 
     @rule(id_=IDS, ids=ITEM_IDS, is_turn=st.booleans())
     def add_items(self, id_: str, ids: list[str], is_turn: bool) -> None:
@@ -94,7 +98,7 @@ class Model(RuleBasedStateMachine):
             assert self.do(self.store.conversations.add(id_, OWNER, added)) == (id_ in self.conversations)
         if id_ in self.conversations and added:
             self.conversations[id_] |= {item.id: item for item in added}
-            self.expiry[f"conversation {id_}"] = self.place.clock.now + DAY
+            self.expiry[id_] = self.place.clock.now + DAY
 
     @rule(id_=IDS, item=st.sampled_from("uvwxyz"))
     def delete_item(self, id_: str, item: str) -> None:
@@ -112,9 +116,7 @@ class Model(RuleBasedStateMachine):
         self.place.clock.now += days * DAY
         now = self.place.clock.now
         self.turns = {id_: kept for id_, kept in self.turns.items() if self.expiry[kept.root] > now}
-        self.conversations = {
-            id_: kept for id_, kept in self.conversations.items() if self.expiry[f"conversation {id_}"] > now
-        }
+        self.conversations = {id_: kept for id_, kept in self.conversations.items() if self.expiry[id_] > now}
         if cleans:
             self.do(self.store.cleaner.clean())
 
@@ -141,11 +143,11 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def conversations_hold_their_items_in_order(self) -> None:
-        for id_ in "abcdef":
+        for id_ in (f"conv_{number}" for number in range(1, 7)):
             known = self.conversations.get(id_)
             expected = None if known is None else list(known.values())
             assert self.do(self.store.conversations.items(id_, OWNER)) == expected
 
 
-Model.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+Model.TestCase.settings = settings(max_examples=10, stateful_step_count=25, deadline=None)
 TestModel = Model.TestCase

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from augment_open_proxy.core.errors import ErrorKind, ProxyError
-from augment_open_proxy.server.guard import Guard
+from augment_open_proxy.server.guard import Guard, cors_headers
 from augment_open_proxy.server.keys import KeyFile, KeyRing
 from augment_open_proxy.state import StateFolder
 
@@ -256,3 +256,88 @@ def test_a_foreign_page_may_not_post_without_a_body_either() -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
 def test_a_request_without_a_body_needs_no_type(method: str) -> None:
     assert verdict(method, ("host", HOST)) is None
+
+
+# --- Keys ---
+
+
+KEY = ("x-api-key", "the-key-4711")
+KEYED = Guard("localhost", KeyRing([KEY[1]], KeyFile(StateFolder(Path("/nonexistent")))))
+
+
+def test_where_there_are_keys_one_is_needed() -> None:
+    assert verdict("GET", ("host", HOST), guard=KEYED) is ErrorKind.AUTHENTICATION
+    assert verdict("GET", ("host", HOST), ("x-api-key", "other"), guard=KEYED) is ErrorKind.AUTHENTICATION
+    assert verdict("GET", ("host", HOST), KEY, guard=KEYED) is None
+    assert verdict("GET", ("host", HOST), guard=Guard("localhost", NO_KEYS, needs_key=True)) is ErrorKind.AUTHENTICATION
+
+
+@pytest.mark.parametrize("host", ["evil.com", "evil.com:7888", "192.168.1.9", "[fd00::9]:7888", "box"])
+def test_a_known_key_makes_any_host_good(host: str) -> None:
+    assert verdict("GET", ("host", host), KEY, guard=KEYED) is None
+    assert verdict("GET", ("host", host), ("x-api-key", "other"), guard=KEYED) is ErrorKind.PERMISSION
+
+
+@pytest.mark.parametrize("headers", [[], [("host", "")], [("host", HOST), ("host", HOST)], [("host", ":7888")]])
+def test_but_not_none_and_not_two(headers: list[tuple[str, str]]) -> None:
+    assert verdict("GET", *headers, KEY, guard=KEYED) in (ErrorKind.INVALID_REQUEST, ErrorKind.PERMISSION)
+
+
+def test_a_known_key_lets_no_foreign_page_in() -> None:
+    assert verdict("GET", ("host", HOST), ("origin", "http://evil.com"), KEY, guard=KEYED) is ErrorKind.PERMISSION
+
+
+# --- Pages that may ---
+
+PAGE = "https://chat.example"
+WITH_PAGE = Guard("localhost", NO_KEYS, cors_origins=[PAGE])
+WITH_PAGE_AND_KEY = Guard("localhost", NO_KEYS, cors_origins=[PAGE], needs_key=True)
+ASKS = ("access-control-request-method", "POST")
+
+
+def test_only_the_exact_origin_may_read() -> None:
+    assert WITH_PAGE.reader(scope("GET", ("origin", PAGE))) == PAGE.encode()
+    for origin in (
+        "null",
+        "https://chat.example.evil.com",
+        "https://chat.example:8443",
+        "http://chat.example",
+        "https://CHAT.example",
+        "https://evil.com https://chat.example",
+        "*",
+    ):
+        assert WITH_PAGE.reader(scope("GET", ("origin", origin))) is None
+        assert verdict("POST", ("host", HOST), ("origin", origin), JSON, guard=WITH_PAGE) is ErrorKind.PERMISSION
+    assert WITH_PAGE.reader(scope("GET", ("origin", PAGE), ("origin", PAGE))) is None
+
+
+def test_what_such_a_page_sends_is_looked_at_as_any() -> None:
+    page = ("host", HOST), ("origin", PAGE)
+    assert verdict("POST", *page, JSON, guard=WITH_PAGE) is None
+    text = ("content-type", "text/plain")
+    assert verdict("POST", *page, text, guard=WITH_PAGE) is ErrorKind.UNSUPPORTED_MEDIA_TYPE
+    assert verdict("POST", ("host", "evil.com"), page[1], JSON, guard=WITH_PAGE) is ErrorKind.PERMISSION
+    assert verdict("POST", *page, JSON, guard=WITH_PAGE_AND_KEY) is ErrorKind.AUTHENTICATION
+
+
+def test_a_preflight_needs_no_key_which_browsers_never_send_with_it() -> None:
+    assert verdict("OPTIONS", ("host", HOST), ("origin", PAGE), ASKS, guard=WITH_PAGE_AND_KEY) is None
+    assert verdict("OPTIONS", ("host", HOST), ("origin", PAGE), guard=WITH_PAGE_AND_KEY) is ErrorKind.AUTHENTICATION
+    foreign = ("origin", "http://evil.com")
+    assert verdict("OPTIONS", ("host", HOST), foreign, ASKS, guard=WITH_PAGE_AND_KEY) is ErrorKind.PERMISSION
+
+
+def test_a_preflight_is_granted_the_headers_that_it_names_and_no_private_network() -> None:
+    asked = ("access-control-request-headers", "content-type,x-api-key")
+    private = ("access-control-request-private-network", "true")
+    headers = dict(cors_headers(scope("OPTIONS", ASKS, asked, private), PAGE.encode()))
+    assert headers[b"access-control-allow-origin"] == PAGE.encode()
+    assert headers[b"access-control-allow-headers"] == b"content-type,x-api-key"
+    assert headers[b"vary"] == b"origin"
+    assert not [name for name in headers if b"private" in name or b"local" in name or b"credentials" in name]
+
+
+@pytest.mark.parametrize("asked", ["*\r\nx-evil: 1", "a b", "a;b", "", "a,,b", "é"])
+def test_names_of_headers_that_are_none_are_not_repeated(asked: str) -> None:
+    headers = dict(cors_headers(scope("OPTIONS", ASKS, ("access-control-request-headers", asked)), PAGE.encode()))
+    assert b"access-control-allow-headers" not in headers

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import logging
 import re
 import sys
 import time
@@ -52,6 +53,10 @@ class Log:
         """Show none of these from now on."""
         self._secrets = secrets
 
+    def masked(self, text: str) -> str:
+        """`text` without the secrets that are known by themselves."""
+        return without(self._secrets(), text)
+
     def write(self, record: Record) -> None:
         if self._verbosity == "none":
             return
@@ -70,6 +75,17 @@ class Log:
         if 0 < self._body_limit < len(text):
             return f"{text[: self._body_limit]}… ({len(text)} bytes)"
         return msgspec.Raw(text.encode())
+
+
+class Formatter(logging.Formatter):
+    """What Python's own log shows, such as the traceback of a crash: without secrets, too."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__("%(levelname)s %(name)s: %(message)s")
+        self._log = log
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._log.masked(super().format(record))
 
 
 def as_text(record: Record, timestamp: str, duration_ms: int) -> str:

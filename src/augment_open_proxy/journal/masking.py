@@ -11,13 +11,16 @@ Secrets = Callable[[], Iterable[str]]
 _SHORTEST = 6
 """Characters of a secret; what is shorter stands in any text."""
 _STARS = "***"
+_NAMES = r"(?:authorization|api[-_]?key|access[-_]?token|refresh[-_]?token|client[-_]?secret|password|cookie)"
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_FIELD = re.compile(rf'("[\w-]{{0,30}}{_NAMES}"\s*:\s*){_STRING.pattern}', re.IGNORECASE)
 _LOOKS_SECRET = re.compile(
-    r"""(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"""
-    r"""|((?:authorization|api[-_]?key|access[-_]?token|refresh[-_]?token|client[-_]?secret|password|cookie)"""
-    r"""[\\"']*\s{0,9}[:=]\s{0,9}(?![-+.\d]+[,}\]])[\\"']*(?:bearer\s+|basic\s+)?)[^\s\\"',;{}\[\]]{6,}"""
-    r"""|\b(aop-|sk-|ghp_|xox[bp]-)[\w-]{16,}""",
+    r"(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
+    rf"""|({_NAMES}(?:\\*["'])*\s{{0,9}}[:=]\s{{0,9}}(?:\\*["'])*(?:bearer\s+|basic\s+)?)[^\s\\"',;{{}}\[\]]{{6,}}"""
+    r"|\b(aop-|sk-|ghp_|xox[bp]-)[\w-]{16,}",
     re.IGNORECASE,
 )
+"""In the text of a JSON string, whose escapes it leaves whole."""
 
 
 def without(secrets: Iterable[str], text: str) -> str:
@@ -32,6 +35,10 @@ def without(secrets: Iterable[str], text: str) -> str:
     return text
 
 
-def masked(text: str) -> str:
+def masked(json: str) -> str:
     """JSON without what looks like a key or a password; it stays JSON."""
-    return _LOOKS_SECRET.sub(lambda match: (match[1] or match[2] or match[3]) + _STARS, text)
+    return _STRING.sub(_masked_string, _FIELD.sub(rf'\1"{_STARS}"', json))
+
+
+def _masked_string(string: re.Match[str]) -> str:
+    return _LOOKS_SECRET.sub(lambda match: (match[1] or match[2] or match[3]) + _STARS, string[0])

@@ -21,7 +21,7 @@ import uvicorn
 from msgspec import Struct
 
 from augment_open_proxy.core.errors import ProxyError
-from augment_open_proxy.journal.log import Log
+from augment_open_proxy.journal.log import Formatter, Log
 from augment_open_proxy.journal.store.opening import Stores, default_url
 from augment_open_proxy.journal.store.opening import describe as describe_store
 from augment_open_proxy.server.app import App
@@ -70,7 +70,7 @@ def serve(
     settings: Settings, sockets: list[socket.socket], *, demo: bool = False, on_ready: Callable[[Ready], None]
 ) -> int:
     """Serve until a signal ends it; returns the exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, sockets, demo, on_ready))
     return 0
@@ -183,6 +183,8 @@ async def _serve(
         if demo:
             settings = await stack.enter_async_context(_simulated(settings))
         log = Log(settings.logging, settings.log_format, body_limit=settings.log_body_limit)
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(Formatter(log))
         app, ready = await stack.enter_async_context(open_app(settings, log, use_cli=not demo))
         await Server(app, settings.shutdown_grace, lambda: on_ready(ready)).serve(sockets)
 

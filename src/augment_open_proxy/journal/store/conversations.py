@@ -27,11 +27,16 @@ class ItemWriter:
     """Appends items to conversations, in their order."""
 
     def __init__(self, access: Access, lives: Lives) -> None:
+        self._access = access
         self._lives = lives
         new = access.insert(items)
         names = ["conversation", "id", "json"]
         values = [bindparam(name, type_=items.c[name].type) for name in names]
-        is_known = exists().where(conversations.c.id == bindparam("which"), conversations.c.owner == bindparam("whose"))
+        is_known = exists().where(
+            conversations.c.id == bindparam("which"),
+            conversations.c.owner == bindparam("whose"),
+            is_alive(conversations, bindparam("now")),
+        )
         new = new.from_select(names, select(*values).where(is_known))
         self._add = access.prepare(
             new.on_conflict_do_update(index_elements=["conversation", "id"], set_={"json": new.excluded.json})
@@ -40,11 +45,9 @@ class ItemWriter:
     def steps(self, conversation: str, owner: str, added: Sequence[Item]) -> list[Step]:
         """Nothing is added to a conversation that is unknown. An item whose id is there already is replaced."""
         which, whose = to_column(conversation), to_column(owner)
-        rows = [
-            self._add.row(conversation=which, id=to_column(item.id), json=item.json, which=which, whose=whose)
-            for item in added
-        ]
-        return [self._lives.prolong_conversation(which, _size(added)), (self._add, rows)]
+        known = {"conversation": which, "which": which, "whose": whose, "now": self._access.clock()}
+        rows = [self._add.row(id=to_column(item.id), json=item.json, **known) for item in added]
+        return [self._lives.prolong_conversation(which, whose, _size(added)), (self._add, rows)]
 
 
 class Conversations:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from secrets import randbits
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    FromClause,
     ScalarSelect,
     Select,
-    Table,
     Update,
+    and_,
     bindparam,
     delete,
     exists,
@@ -33,6 +35,8 @@ from augment_open_proxy.journal.store.schema import (
 )
 from augment_open_proxy.journal.store.writer import Step
 
+Parameter = BindParameter[Any]
+
 OVERHEAD = 400
 """About how many bytes a row takes beside its contents, with its indexes."""
 
@@ -50,31 +54,28 @@ class Lives:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._last = randbits(16)  # the low bits tell replicas apart
+        until: Parameter = bindparam("until")
+        now: Parameter = bindparam("now")
+        more: Parameter = bindparam("more")
         new = access.insert(lives)
-        names = ["number", "expires", "bytes"]
-        life_of_root = select(turns.c.life).where(turns.c.id == bindparam("root")).scalar_subquery()
+        self._begin = access.prepare(new.values(number=bindparam("number_"), expires=until, bytes=more))
         old = select(turns.c.bytes).where(turns.c.id == bindparam("turn")).scalar_subquery()
-        self._begin = access.prepare(new.values({name: bindparam(name) for name in names}).on_conflict_do_nothing())
-        chain = func.coalesce(life_of_root, bindparam("number", type_=lives.c.number.type))
+        size = lives.c.bytes + new.excluded.bytes - func.coalesce(old, literal_column("0"))
         self._begin_with_turn = access.prepare(
-            new.values(number=chain, expires=bindparam("expires"), bytes=bindparam("bytes")).on_conflict_do_update(
-                index_elements=["number"],
-                set_={
-                    "expires": new.excluded.expires,
-                    "bytes": lives.c.bytes + new.excluded.bytes - func.coalesce(old, literal_column("0")),
-                },
+            new.values(number=life_of_chain(), expires=until, bytes=more).on_conflict_do_update(
+                index_elements=["number"], set_={"expires": new.excluded.expires, "bytes": size}
             )
         )
+        of_turn = select(turns.c.life).where(turns.c.id == bindparam("turn")).scalar_subquery()
+        prolong = update(lives).where(lives.c.expires > now)
+        self._prolong_chain = access.prepare(prolong.where(lives.c.number == of_turn).values(expires=until))
         self._prolong_with_turn = access.prepare(
-            update(lives)
-            .where(lives.c.number == select(turns.c.life).where(turns.c.id == bindparam("turn")).scalar_subquery())
-            .values(expires=bindparam("until"), bytes=lives.c.bytes + bindparam("more") - old)
+            prolong.where(lives.c.number == of_turn).values(expires=until, bytes=lives.c.bytes + more - old)
         )
-        of_conversation = select(conversations.c.life).where(conversations.c.id == bindparam("which"))
+        is_meant = and_(conversations.c.id == bindparam("which"), conversations.c.owner == bindparam("whose"))
+        of_conversation = select(conversations.c.life).where(is_meant).scalar_subquery()
         self._prolong_conversation = access.prepare(
-            update(lives)
-            .where(lives.c.number == of_conversation.scalar_subquery())
-            .values(expires=bindparam("until"), bytes=lives.c.bytes + bindparam("more"))
+            prolong.where(lives.c.number == of_conversation).values(expires=until, bytes=lives.c.bytes + more)
         )
 
     def new_number(self) -> int:
@@ -83,28 +84,41 @@ class Lives:
         return self._last
 
     def begin(self, number: int, size: int) -> Step:
-        return self._begin, [self._begin.row(number=number, expires=self._until, bytes=size)]
+        return self._begin, [self._begin.row(number_=number, more=size, **self._times)]
 
     def begin_with_turn(self, number: int, root: str, turn: str, size: int) -> Step:
         """Begin the life of a chain or prolong it, with a turn that is new or replaces the one with its id."""
         statement = self._begin_with_turn
-        return statement, [statement.row(number=number, root=root, expires=self._until, bytes=size, turn=turn)]
+        return statement, [statement.row(life=number, root=root, more=size, turn=turn, **self._times)]
+
+    def prolong_chain(self, root: str) -> Step:
+        """Before a turn goes on from others. Nobody deletes them then, before the turn is among them."""
+        return self._prolong_chain, [self._prolong_chain.row(turn=root, **self._times)]
 
     def prolong_with_turn(self, turn: str, size: int) -> Step:
         """Prolong the life of a chain with a turn that replaces the one with its id, where that is still there."""
         statement = self._prolong_with_turn
-        return statement, [statement.row(turn=turn, until=self._until, more=size)]
+        return statement, [statement.row(turn=turn, more=size, **self._times)]
 
-    def prolong_conversation(self, id_: str, more: int) -> Step:
+    def prolong_conversation(self, id_: str, owner: str, more: int) -> Step:
         statement = self._prolong_conversation
-        return statement, [statement.row(which=id_, until=self._until, more=more)]
+        return statement, [statement.row(which=id_, whose=owner, more=more, **self._times)]
 
     @property
-    def _until(self) -> float:
-        return self._access.clock() + self._access.ttl
+    def _times(self) -> dict[str, float]:
+        now = self._access.clock()
+        return {"now": now, "until": now + self._access.ttl}
 
 
-def is_alive(table: Table, now: float | BindParameter[float]) -> ColumnElement[bool]:
+def life_of_chain() -> ColumnElement[int]:
+    """The life of the turn `root`, or `life` where that is not alive `now`: a life that is over never begins again."""
+    root = turns.alias()
+    is_meant = and_(root.c.id == bindparam("root"), lives.c.expires > bindparam("now"))
+    found = select(root.c.life).join(lives, lives.c.number == root.c.life).where(is_meant).scalar_subquery()
+    return func.coalesce(found, bindparam("life", type_=turns.c.life.type))
+
+
+def is_alive(table: FromClause, now: float | BindParameter[float]) -> ColumnElement[bool]:
     """Whether the life of a row goes on: what is over is not seen, whether or not it is deleted yet."""
     return exists(select(lives.c.number).where(lives.c.number == table.c.life, lives.c.expires > now))
 

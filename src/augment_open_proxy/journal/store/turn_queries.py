@@ -21,7 +21,10 @@ def _chain() -> Select[Any]:
     up = select(turns.c.id, turns.c.previous).where(IS_KNOWN).cte("up", recursive=True)
     before = turns.alias()
     is_before = and_(
-        before.c.id == up.c.previous, before.c.owner == bindparam("whose"), before.c.kind == bindparam("what")
+        before.c.id == up.c.previous,
+        before.c.owner == bindparam("whose"),
+        before.c.kind == bindparam("what"),
+        is_alive(before, bindparam("now")),
     )
     up = up.union(select(before.c.id, before.c.previous).where(is_before))
     return select(turns).join(up, up.c.id == turns.c.id)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import bindparam, delete, exists, select, update
 
 from augment_open_proxy.journal.store.access import Access
+from augment_open_proxy.journal.store.lives import life_of_chain
 from augment_open_proxy.journal.store.schema import chunks, turns
 from augment_open_proxy.journal.store.writer import Step
 
@@ -17,13 +18,9 @@ class TurnStatements:
 
     def __init__(self, access: Access) -> None:
         self._instance = access.instance
-        root = turns.alias()
-        life = func.coalesce(
-            select(root.c.life).where(root.c.id == bindparam("root")).scalar_subquery(),
-            bindparam("life", type_=turns.c.life.type),
-        )
-        new = access.insert(turns).values({name: bindparam(name) for name in _COLUMNS} | {"life": life})
-        excluded = {name: new.excluded[name] for name in _REPLACED}
+        self._clock = access.clock
+        new = access.insert(turns).values({name: bindparam(name) for name in _COLUMNS} | {"life": life_of_chain()})
+        excluded = {name: new.excluded[name] for name in (*_REPLACED, "life")}
         self._replace = access.prepare(new.on_conflict_do_update(index_elements=["id"], set_=excluded))
         is_meant = turns.c.id == bindparam("which")
         self._update = access.prepare(
@@ -46,8 +43,8 @@ class TurnStatements:
         )
 
     def replace(self, row: dict[str, Any], life: int) -> Step:
-        """A turn has the life of its root; `life` is for one that is new."""
-        return self._replace, [self._replace.row_of({**row, "life": life})]
+        """A turn has the life of its root; `life` is for one that has none."""
+        return self._replace, [self._replace.row_of({**row, "life": life, "now": self._clock()})]
 
     def update(self, row: dict[str, Any]) -> Step:
         """Nothing happens where the turn is over, deleted or another's."""

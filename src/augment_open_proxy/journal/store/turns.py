@@ -51,6 +51,8 @@ class Turns:
             life = self._lives.new_number()
             begin = self._lives.begin_with_turn(life, row["root"], row["id"], row["bytes"])
             steps = [begin, self._statements.replace(row, life)]
+            if turn.previous is not None:
+                steps.insert(0, self._lives.prolong_chain(row["root"]))
         if turn.background and not turn.is_running:
             steps.append(self._statements.drop_chunks(row["id"]))
         if turn.conversation is not None and items:
