@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -23,6 +22,14 @@ SERVER_SETTINGS = (
     "full_page_writes=off",
     "listen_addresses=127.0.0.1",
 )
+
+KEEPER = """
+"$@" &
+read -r _
+kill -INT $! && wait $!
+rm -rf "$0"
+"""
+"""Ends the server, without waiting for its clients, when our end of the pipe closes: also when we are killed."""
 
 
 class Postgres:
@@ -61,12 +68,9 @@ class Postgres:
         return done.stdout
 
     def stop(self) -> None:
-        self._process.send_signal(signal.SIGINT)  # without waiting for clients
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(10)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         data = self._folder / "data"
@@ -76,8 +80,10 @@ class Postgres:
             raise RuntimeError(done.stderr.decode())
         settings = [f"-c{setting}" for setting in (*SERVER_SETTINGS, f"unix_socket_directories={self._folder}")]
         with (self._folder / "log").open("wb") as log:
+            server: list[str | Path] = [self._programs / "postgres", "-D", data, "-p", str(self._port), *settings]
             process = subprocess.Popen(
-                [self._programs / "postgres", "-D", data, "-p", str(self._port), *settings],
+                ["/bin/sh", "-c", KEEPER, data, *server],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
@@ -85,9 +91,8 @@ class Postgres:
             )
         end = time.monotonic() + START_SECONDS
         while self._run(["pg_isready", "-q", "-h", self._folder, "-p", str(self._port)]).returncode:
-            if process.poll() is not None or time.monotonic() > end:
-                process.kill()
-                process.wait()
+            if time.monotonic() > end:
+                process.communicate()
                 raise RuntimeError((self._folder / "log").read_text())
             time.sleep(0.05)
         return process

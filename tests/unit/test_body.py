@@ -100,7 +100,7 @@ Pack = Callable[[bytes], bytes]
 PACKINGS: dict[str, Pack] = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,
-    "br": brotli.compress,
+    "br": lambda data: brotli.compress(data, quality=5),
     "zstd": zstandard.ZstdCompressor().compress,
 }
 every_packing = pytest.mark.parametrize(("name", "pack"), PACKINGS.items(), ids=PACKINGS)
@@ -128,7 +128,7 @@ def test_its_size_is_that_of_what_is_unpacked(name: str, pack: Pack) -> None:
 
 @every_packing
 def test_a_bomb_takes_no_more_memory_than_the_limit_allows(name: str, pack: Pack) -> None:
-    bomb = pack(b"\0" * 256 * 2**20)
+    bomb = pack(b"\0" * 64 * 2**20)
     assert len(bomb) < 300_000
     tracemalloc.start()
     try:
