@@ -1,5 +1,6 @@
 """CPU time of a process and all its descendants, from Linux's accounts (`proc(5)`, `clock_getcpuclockid(3)`)."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -22,7 +23,11 @@ def tree_seconds(pid: int) -> float:
         process = int(path.parent.name)
         stats[process] = stat
         children.setdefault(int(stat[_PPID]), []).append(process)
-    return sum(_own_seconds(one) + _ended_children(stats[one]) for one in _descend(pid, children))
+    total = _own_seconds(pid) + _ended_children(stats[pid])
+    for one in _descend(pid, children):
+        with contextlib.suppress(OSError):  # it has just ended; its parent's account has it from now on
+            total += 0 if one == pid else _own_seconds(one) + _ended_children(stats[one])
+    return total
 
 
 def _descend(pid: int, children: dict[int, list[int]]) -> Iterator[int]:
