@@ -77,6 +77,15 @@ async def test_processes_that_start_at_once_migrate_once(shared_place: Place) ->
     await asyncio.gather(*(one.close() for one in opened))
 
 
+@asynchronous
+async def test_processes_that_make_the_file_at_once_wait_for_one_another(tmp_path: Path) -> None:
+    for round_ in range(20):
+        place = Place(f"sqlite:///{tmp_path / f'{round_}.db'}")
+        opened = [place.stores(instance=str(number)) for number in range(STARTERS)]
+        await asyncio.gather(*(one.open() for one in opened))
+        await asyncio.gather(*(one.close() for one in opened))
+
+
 START = """
 import asyncio, sys
 from augment_open_proxy.journal.store import database

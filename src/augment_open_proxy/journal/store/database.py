@@ -6,7 +6,7 @@ from augment_open_proxy.journal.store.access import Access
 from augment_open_proxy.journal.store.batches import Batches
 from augment_open_proxy.journal.store.cleaning import Cleaner
 from augment_open_proxy.journal.store.conversations import Conversations
-from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, create_engine
+from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, connect, create_engine
 from augment_open_proxy.journal.store.leases import Leases
 from augment_open_proxy.journal.store.lives import Lives
 from augment_open_proxy.journal.store.migrate import migrate
@@ -35,6 +35,7 @@ class Database:
         engine = create_engine(url)
         try:
             with ErrorsAsUnavailable(where):
+                await connect(engine)
                 await migrate(engine, where)
         except (TypeError, ValueError, OverflowError) as error:  # what asyncpg says of a URL
             await engine.dispose()

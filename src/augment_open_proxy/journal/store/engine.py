@@ -1,8 +1,10 @@
 """From a URL to SQLAlchemy's engine, and from drivers' errors to one line."""
 
+import asyncio
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -11,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -92,6 +94,19 @@ def _postgresql(url: str) -> AsyncEngine:
         max_overflow=0,
         pool_pre_ping=True,
     )
+
+
+async def connect(engine: AsyncEngine) -> None:
+    """Make the first connection, which makes the file and its WAL: for that, SQLite does not wait for its turn."""
+    end = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            async with engine.connect():
+                return
+        except OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+        await asyncio.sleep(0.02)
 
 
 # On SQLite a transaction goes past SQLAlchemy, which for each statement goes to the driver's thread three times.
