@@ -73,7 +73,7 @@ class _NoPlace(ProxyError):  # noqa: N818 (nothing went wrong)
     """The proxy's own limits left no place for the request; the backend was not asked."""
 
 
-class _Stopped(Exception):  # noqa: N818
+class _Stopped(Exception):  # noqa: N818 (an outcome, not an error)
     """The proxy is being stopped while a request waits for its next try."""
 
 
@@ -267,7 +267,7 @@ class BatchRunner:
         begun = await self._exchange.begin(ANTHROPIC_MESSAGES, request.params, scope, record, owner=request.owner)
         batches = begun.batches
         if begun.parsed.keep is not None:
-            batches = kept(batches, begun.turn, 1, self._stores, begun.items_of)
+            batches = kept(batches, begun.turn(), 1, self._stores, begun.items_of)
         whole = Whole(ANTHROPIC_MESSAGES.render_reply, begun.parsed.delivery)
         recorder = Recorder(record, keep_body=False)
         message = b""

@@ -27,10 +27,10 @@ from augment_open_proxy.server.bounds import check_size
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch, side_by_side
 from augment_open_proxy.server.conversation import conversation_id
-from augment_open_proxy.server.keeping import kept
+from augment_open_proxy.server.keeping import items_of, kept
 from augment_open_proxy.server.keys import KEY, Key, KeyRing
 from augment_open_proxy.server.limits import Limits
-from augment_open_proxy.server.recall import NO_LOCAL, Local, Recall
+from augment_open_proxy.server.recall import NO_LOCAL, Local, Past, Recall
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.server.runs import Runs
@@ -39,10 +39,7 @@ from augment_open_proxy.upstream.attempts import Turn, Upstream
 
 
 class Begun(Struct, frozen=True):
-    """A turn that is ready to run: its `batches` do not move before they are asked for.
-
-    `turn` is what would be stored of it, without the replies.
-    """
+    """A turn that is ready to run: its `batches` do not move before they are asked for."""
 
     dialect: Dialect
     parsed: Parsed
@@ -51,14 +48,20 @@ class Begun(Struct, frozen=True):
     headers: Headers
     notices: list[str]
     """What happened on the way to the reply, and the user should know; it grows until the first content."""
-    turn: StoredTurn
     asked: Turn
     """The first of the turns with the backend; the model that is asked may change before its first content."""
+    body: bytes
+    owner: str
+    past: Past
+
+    def turn(self) -> StoredTurn:
+        """What would be stored of it, without the replies."""
+        kind = self.dialect.keeps or "response"
+        return self.past.turn(kind, self.opening, self.body, self.owner, self.parsed.keep)
 
     def items_of(self, turn: StoredTurn) -> Sequence[Item]:
         """What the turn adds to its conversation."""
-        items = self.dialect.items(turn.request, turn.folded()[0])
-        return (*items.given, *items.made)
+        return items_of(self.dialect, turn)
 
 
 class Exchange:
@@ -104,7 +107,7 @@ class Exchange:
                 await answer(send, record, dialect.render_begun(begun.opening, delivery))
                 return
         elif keep is not None:
-            batches = kept(batches, begun.turn, delivery.choices, self._stores, begun.items_of)
+            batches = kept(batches, begun.turn(), delivery.choices, self._stores, begun.items_of)
         relay = Relay(
             send,
             renderer(dialect, delivery),
@@ -112,7 +115,7 @@ class Exchange:
             recorder,
             streams=delivery.stream,
             choices=delivery.choices,
-            at_once=begun.turn.background,
+            at_once=keep is not None and keep.background,
         )
         try:
             await self._relays.run(relay, receive, batches)
@@ -171,22 +174,8 @@ class Exchange:
                 for turn, chain in zip(turns, chains, strict=True)
             ]
         )
-        stored = StoredTurn(
-            id=opening.id,
-            kind=dialect.keeps or "response",
-            owner=owner,
-            root=past.root or opening.id,
-            created=opening.created,
-            model=opening.model,
-            request=body,
-            replies=(),
-            previous=past.references.previous,
-            conversation=past.references.conversation,
-            background=parsed.keep is not None and parsed.keep.background,
-            metadata=parsed.keep.metadata if parsed.keep is not None else {},
-        )
         headers = _reply_headers(dialect, record, parsed.request)
-        return Begun(dialect, parsed, opening, batches, headers, notices, stored, turn)
+        return Begun(dialect, parsed, opening, batches, headers, notices, turn, body, owner, past)
 
     async def _run(self, begun: Begun, record: Record, key: Key | None) -> AsyncGenerator[Batch]:
         """Begin a background run, which has a record of its own, and follow it."""
@@ -209,7 +198,7 @@ class Exchange:
                 self._keys.count(key, own.spent)
                 self._log.write(own)
 
-        run = await self._runs.start(begun.turn, begun.batches, begun.items_of, see)
+        run = await self._runs.start(begun.turn(), begun.batches, begun.items_of, see)
         return run.follow()
 
 

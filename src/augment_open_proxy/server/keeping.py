@@ -10,6 +10,7 @@ import msgspec
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import BlockStart, Event, Failure, Finish
+from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
 from augment_open_proxy.journal.store.records import Item, Turn
 from augment_open_proxy.server.choices import Batch
@@ -30,6 +31,12 @@ async def opened(stores: Stores) -> "Database":
         return await stores.open()
     except StoreUnavailable as error:
         raise ProxyError(store_problem(error)) from error
+
+
+def items_of(dialect: Dialect, turn: Turn) -> Sequence[Item]:
+    """What a turn of `dialect` that ended well adds to its conversation."""
+    items = dialect.items(turn.request, turn.folded()[0])
+    return (*items.given, *items.made)
 
 
 def store_problem(error: StoreUnavailable) -> Problem:

@@ -7,9 +7,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Dialect, PastTurn, Recalled, References
+from augment_open_proxy.core.events import Opening
+from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Dialect, Keep, PastTurn, Recalled, References
 from augment_open_proxy.journal.store.opening import Stores
-from augment_open_proxy.journal.store.records import Turn
+from augment_open_proxy.journal.store.records import Turn, TurnKind
 from augment_open_proxy.server.keeping import opened
 
 Local = Mapping[str, Turn]
@@ -24,6 +25,23 @@ class Past(Struct, frozen=True):
     references: References
     recalled: Recalled
     root: str | None = None
+
+    def turn(self, kind: TurnKind, opening: Opening, body: bytes, owner: str, keep: Keep | None) -> Turn:
+        """The turn that goes on from it, as it would be stored, without its replies."""
+        return Turn(
+            id=opening.id,
+            kind=kind,
+            owner=owner,
+            root=self.root or opening.id,
+            created=opening.created,
+            model=opening.model,
+            request=body,
+            replies=(),
+            previous=self.references.previous,
+            conversation=self.references.conversation,
+            background=keep is not None and keep.background,
+            metadata=keep.metadata if keep is not None else {},
+        )
 
 
 NO_PAST = Past(NO_REFERENCES, NOTHING)

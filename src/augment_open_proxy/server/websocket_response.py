@@ -5,8 +5,9 @@ To `Relay` it is an HTTP answer whose body is lines, each of them a message.
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -19,13 +20,13 @@ from augment_open_proxy.dialects.openai_responses.websocket import Create, Lane,
 from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.journal.store.opening import Stores
-from augment_open_proxy.journal.store.records import Item, Turn
+from augment_open_proxy.journal.store.records import Turn
 from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.exchange import Begun, Exchange
 from augment_open_proxy.server.guard import Guard
-from augment_open_proxy.server.keeping import kept, with_replies
+from augment_open_proxy.server.keeping import items_of, kept, with_replies
 from augment_open_proxy.server.keys import KEY
 from augment_open_proxy.server.recall import Local, Recall
 from augment_open_proxy.server.relay import Relay, Relays
@@ -64,7 +65,7 @@ class Responder:
         response = await self._begin(create, scope, record, remembered)
         delivery, batches = response.parsed.delivery, response.batches
         if response.parsed.keep is not None:
-            batches = kept(batches, response.turn, 1, self._stores, _items_of)
+            batches = kept(batches, response.turn, 1, self._stores, partial(items_of, OPENAI_RESPONSES))
         recorder = Recorder(record, keep_body=self._log.keeps_bodies)
         renderer = Messages(OPENAI_RESPONSES.stream(delivery), create.lane)
         relay = Relay(send, renderer, list, recorder, streams=True)
@@ -82,7 +83,7 @@ class Responder:
         if not create.generates:
             return await self._begin_without_model(create.body, scope, record, local)
         begun = await self._exchange.begin(OPENAI_RESPONSES, create.body, scope, record, local)
-        return _Response(begun.parsed, begun.batches, begun.turn, begun)
+        return _Response(begun.parsed, begun.batches, begun.turn(), begun)
 
     async def _begin_without_model(self, body: bytes, scope: Scope, record: Record, local: Local) -> _Response:
         """A turn that is only kept, to be gone on from: what it says need not be anything to answer yet."""
@@ -94,25 +95,8 @@ class Responder:
             record.request = without_base64(msgspec.json.decode(mended(body)))
         record.model, record.notices = parsed.request.model, (NOT_ASKED,)
         opening = Opening(record.request_id, int(time.time()), record.model, 0)
-        turn = Turn(
-            id=opening.id,
-            kind="response",
-            owner=owner,
-            root=past.root or opening.id,
-            created=opening.created,
-            model=opening.model,
-            request=body,
-            replies=(),
-            previous=past.references.previous,
-            conversation=past.references.conversation,
-            metadata=parsed.keep.metadata if parsed.keep is not None else {},
-        )
+        turn = past.turn("response", opening, body, owner, parsed.keep)
         return _Response(parsed, _nothing(opening), turn)
-
-
-def _items_of(turn: Turn) -> Sequence[Item]:
-    items = OPENAI_RESPONSES.items(turn.request, turn.folded()[0])
-    return (*items.given, *items.made)
 
 
 async def _nothing(opening: Opening) -> AsyncGenerator[Batch]:

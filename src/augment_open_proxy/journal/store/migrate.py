@@ -58,7 +58,7 @@ async def _version(connection: AsyncConnection, where: str) -> str | None:
 
 def _import_alembic() -> None:
     import alembic.command
-    import alembic.runtime.migration  # noqa: F401
+    import alembic.runtime.migration  # noqa: F401 (loaded beside the event loop)
 
 
 def upgrade(connection: Connection) -> None:

@@ -18,7 +18,7 @@ SQLITE = "sqlite:///"
 MEMORY = ("memory", "sqlite://", "sqlite:///:memory:")
 
 
-class StoreUnavailable(Exception):  # noqa: N818
+class StoreUnavailable(Exception):  # noqa: N818 (a state, named as such)
     """The database cannot be used. The message says why, in one line for the user, without passwords."""
 
 

@@ -28,7 +28,7 @@ class Prepared:
     """A statement compiled once: executing it costs what the driver takes, and nothing for SQLAlchemy's compiler."""
 
     def __init__(self, statement: Executable, dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # every statement has it; their common type does not say so
         self.sql = str(compiled)
         names: list[str] = compiled.positiontup
         self._pick = itemgetter(*names)
