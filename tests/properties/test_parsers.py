@@ -23,7 +23,7 @@ from augment_open_proxy.dialects.openai_responses.stored import items
 from augment_open_proxy.dialects.openai_responses.websocket import Create, Refusal, parse_message
 from augment_open_proxy.dialects.registry import DIALECTS, reader
 from augment_open_proxy.policies.chain import Chain
-from augment_open_proxy.server.fetch import Fetcher
+from augment_open_proxy.server.files import Files
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.tokens.request import count_request, estimate_request
@@ -56,7 +56,7 @@ def parsed(dialect: Dialect, body: bytes, recalled: Recalled = NOTHING) -> Parse
 def asked(found: Parsed) -> Parsed | None:
     """With content in the place of attachments; `None` where the backend can't be asked, which is to be told well."""
     try:
-        request = asyncio.run(Resolver(Fetcher(enabled=False), b"secret").resolve(found.request))
+        request = asyncio.run(Resolver(Files(enabled=False, ca_file=None), b"secret").resolve(found.request))
         resolved = msgspec.structs.replace(found, request=request)
         assert upstream_request(resolved)
     except ProxyError as error:

@@ -21,7 +21,8 @@ import trustme
 from augment_open_proxy import __version__
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.server import fetch
-from augment_open_proxy.server.fetch import Address, Bounds, Fetched, Fetcher, Resolve, is_public
+from augment_open_proxy.server.fetch import Address, Bounds, Fetcher, Resolve, is_public
+from augment_open_proxy.server.files import Fetched
 
 PARAM = "messages[0].content[1].image_url.url"
 CANARY = "127.0.0.1"

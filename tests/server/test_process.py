@@ -90,17 +90,6 @@ def test_the_banner_says_where_the_credentials_come_from_and_never_the_token(tmp
         assert secret not in banner
 
 
-def test_it_is_ready_in_well_under_half_a_second_of_work(tmp_path: Path) -> None:
-    """CPU time, which a busy machine stretches less than the clock; the clock's own limit is loose."""
-    started = time.monotonic()
-    with running(tmp_path, "--port", "0") as (process, _):
-        elapsed = time.monotonic() - started
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-        cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    assert cpu < 0.5
-    assert elapsed < 5
-
-
 def test_localhost_is_both_loopback_addresses(tmp_path: Path) -> None:
     with running(tmp_path, "--port", "0") as (_, banner):
         port = int(url_in(banner).rpartition(":")[2])

@@ -11,7 +11,7 @@ from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image,
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
 from augment_open_proxy.policies.seal import SUMMARY, THINKING, seal
 from augment_open_proxy.server import pdf
-from augment_open_proxy.server.fetch import Fetched, Fetcher
+from augment_open_proxy.server.files import Fetched, Files
 from augment_open_proxy.server.pdf import NoTextError, extract_text
 from augment_open_proxy.server.resolve import Resolver
 
@@ -47,7 +47,7 @@ def pdf_of(*pages: str, trailer: str = "", content: str = "") -> bytes:
 PASSWORD = f"/Encrypt << /Filter /Standard /V 2 /R 3 /Length 128 /O ({'o' * 32}) /U ({'u' * 32}) /P -4 >> /ID [(a)(a)]"
 
 
-class Files:
+class Shelf:
     """Stands for the fetcher: files by URL, and what was asked for."""
 
     def __init__(self, **files: Fetched) -> None:
@@ -62,14 +62,14 @@ class Files:
         return [self.files[url] for url, _ in wanted]
 
 
-def resolved(*parts: Part, files: Files | None = None) -> tuple[Part, ...]:
+def resolved(*parts: Part, files: Shelf | None = None) -> tuple[Part, ...]:
     """The parts of one user message after resolving."""
     request = ChatRequest("m", (Message("user", parts),))
-    resolver = Resolver(cast("Fetcher", files or Files()), SECRET)
+    resolver = Resolver(cast("Files", files or Shelf()), SECRET)
     return asyncio.run(resolver.resolve(request)).messages[0].content
 
 
-def refusal(*parts: Part, files: Files | None = None) -> Problem:
+def refusal(*parts: Part, files: Shelf | None = None) -> Problem:
     with pytest.raises(ProxyError) as caught:
         resolved(*parts, files=files)
     assert caught.value.problem.kind is ErrorKind.INVALID_REQUEST
@@ -97,13 +97,13 @@ def image(data: bytes) -> str:
 
 def test_a_request_without_attachments_is_not_touched_and_fetches_nothing() -> None:
     request = ChatRequest("m", (Message("user", (Text("Hi."), ToolResult("a", (Text("done"),)))),))
-    files = Files()
-    assert asyncio.run(Resolver(cast("Fetcher", files), SECRET).resolve(request)) is request
+    files = Shelf()
+    assert asyncio.run(Resolver(cast("Files", files), SECRET).resolve(request)) is request
     assert files.asked == []
 
 
 def test_everything_keeps_its_place() -> None:
-    files = Files(a=Fetched("image/png", PNG), b=Fetched("text/plain", b"Once."))
+    files = Shelf(a=Fetched("image/png", PNG), b=Fetched("text/plain", b"Once."))
     result = ToolResult("c", (Text("Look:"), picture("a"), Text("and"), at("b")), is_error=True)
     parts = resolved(Text("One."), picture("a"), result, inline(pdf_of("Hello")), Text("Two."), files=files)
     seen = Image("image/png", image(PNG))
@@ -117,9 +117,9 @@ def test_everything_keeps_its_place() -> None:
 
 
 def test_all_messages_are_resolved_and_all_urls_fetched_together() -> None:
-    files = Files(a=Fetched("image/png", PNG), b=Fetched("image/jpeg", JPEG))
+    files = Shelf(a=Fetched("image/png", PNG), b=Fetched("image/jpeg", JPEG))
     messages = tuple(Message("user", (picture(url, f"messages[{i}]"),)) for i, url in enumerate("aba"))
-    done = asyncio.run(Resolver(cast("Fetcher", files), SECRET).resolve(ChatRequest("m", messages, system=("s",))))
+    done = asyncio.run(Resolver(cast("Files", files), SECRET).resolve(ChatRequest("m", messages, system=("s",))))
     assert [message.content[0] for message in done.messages] == [
         Image("image/png", image(PNG)),
         Image("image/jpeg", image(JPEG)),
@@ -138,12 +138,12 @@ def test_a_file_that_is_not_there_names_its_field() -> None:
 
 @pytest.mark.parametrize("declared", ["image/png", "image/webp", "application/octet-stream", "text/html"])
 def test_the_type_of_a_picture_is_that_of_its_bytes(declared: str) -> None:
-    assert resolved(picture("a"), files=Files(a=Fetched(declared, JPEG))) == (Image("image/jpeg", image(JPEG)),)
+    assert resolved(picture("a"), files=Shelf(a=Fetched(declared, JPEG))) == (Image("image/jpeg", image(JPEG)),)
 
 
 @pytest.mark.parametrize("data", [b"<html>", b"BM not for us", b"", pdf_of("Hello")])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
-    assert refusal(picture("a"), files=Files(a=Fetched("image/png", data))).param == PARAM
+    assert refusal(picture("a"), files=Shelf(a=Fetched("image/png", data))).param == PARAM
 
 
 # --- Documents ---
@@ -151,7 +151,7 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("declared", ["application/pdf", "application/octet-stream", "text/plain"])
 def test_a_pdf_is_known_by_its_bytes(declared: str) -> None:
-    files = Files(a=Fetched(declared, pdf_of("Hello")))
+    files = Shelf(a=Fetched(declared, pdf_of("Hello")))
     assert resolved(at("a"), files=files) == (Text("[Page 1 of 1]\nHello"),)
 
 
@@ -165,12 +165,12 @@ def test_the_title_stands_before_the_text() -> None:
 @pytest.mark.parametrize("declared", ["text/plain", "text/html", "text/csv", "text/markdown"])
 def test_text_behind_a_url_is_its_text(declared: str) -> None:
     data = "Grüße \U0001f600\n".encode() + b"\xff"
-    assert resolved(at("a"), files=Files(a=Fetched(declared, data))) == (Text("Grüße \U0001f600\n\ufffd"),)
+    assert resolved(at("a"), files=Shelf(a=Fetched(declared, data))) == (Text("Grüße \U0001f600\n\ufffd"),)
 
 
 @pytest.mark.parametrize("declared", ["application/zip", "image/png", "application/pdf", ""])
 def test_what_is_neither_pdf_nor_text_is_refused(declared: str) -> None:
-    problem = refusal(at("a"), files=Files(a=Fetched(declared, b"PK\x03\x04")))
+    problem = refusal(at("a"), files=Shelf(a=Fetched(declared, b"PK\x03\x04")))
     assert problem.param == PARAM
     assert "neither a PDF nor text" in problem.message
 

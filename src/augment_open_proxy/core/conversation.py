@@ -75,6 +75,11 @@ class Message(Struct, frozen=True):
     content: tuple[Part, ...]
 
 
+def kinds_of(messages: tuple[Message, ...]) -> set[type[Part]]:
+    """Which kinds of parts the messages have: who looks for a rare one need not look at each part."""
+    return {type(part) for message in messages for part in message.content}
+
+
 class Grammar(Struct, frozen=True):
     """What the input of a custom tool must match; `syntax` is the grammar's language, such as `lark`."""
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from augment_open_proxy.core.conversation import ChatRequest
 from augment_open_proxy.core.errors import ErrorKind, Problem
-from augment_open_proxy.core.events import Event, Failure, Opening
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
 from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.reply import Fold, Reply
 from augment_open_proxy.dialects.framing import sse
@@ -172,6 +172,8 @@ class Whole:
 
     def feed(self, events: list[Event], choice: int = 0) -> bytes:
         self._folds[choice].feed(events)
+        if not isinstance(events[-1], Finish | Cancelled):
+            return b""
         replies = [fold.reply for fold in self._folds if fold.reply and not isinstance(fold.reply.end, Failure)]
         return self._render(replies, self._delivery) if len(replies) == len(self._folds) else b""
 

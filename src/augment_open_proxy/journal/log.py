@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -20,6 +21,8 @@ Verbosity = Literal["none", "info", "body"]
 Format = Literal["text", "json"]
 _encoder = msgspec.json.Encoder()
 _BASE64_KEPT = 64
+_PLAIN = re.compile(r"[!#-<>-~]+")
+"""ASCII without blank, quotation mark and equals sign."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_\s-]+")
 
 
@@ -62,9 +65,10 @@ class Log:
             return
         duration_ms = round((self._monotonic() - record.started) * 1000)
         secrets = [*self._secrets()]
-        record = msgspec.structs.replace(
-            record, request=self._shown(record.request, secrets), response=self._shown(record.response, secrets)
-        )
+        if record.request is not None or record.response is not None:
+            record = msgspec.structs.replace(
+                record, request=self._shown(record.request, secrets), response=self._shown(record.response, secrets)
+            )
         self._write(without(secrets, self._format(record, _timestamp(self._clock()), duration_ms)))
 
     def _shown(self, body: Any, secrets: Sequence[str]) -> Any:
@@ -180,8 +184,7 @@ def _tokens(usage: Usage | None) -> str:
 
 def _word(text: str) -> str:
     """Text that a client gave, as one word: quoted where it is not one already."""
-    plain = text.isascii() and text.isprintable() and not any(c in text for c in ' "=')
-    return text if plain and text else _json(text)
+    return text if _PLAIN.fullmatch(text) else _json(text)
 
 
 def _json(value: Any) -> str:
@@ -199,8 +202,13 @@ def _escaped(character: str) -> str:
 
 
 def _timestamp(seconds: float) -> str:
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole, milliseconds = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _write_stdout(line: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -26,13 +27,16 @@ _LOOKS_SECRET = re.compile(
 def without(secrets: Iterable[str], text: str) -> str:
     """`text` without these secrets, as they are or as JSON spells them."""
     for secret in secrets:
-        if len(secret) < _SHORTEST:
-            continue
-        text = text.replace(secret, _STARS)
-        spelled = msgspec.json.encode(secret)[1:-1].decode()
-        if spelled != secret:
-            text = text.replace(spelled, _STARS)
+        for spelling in _spellings(secret):
+            text = text.replace(spelling, _STARS)
     return text
+
+
+@lru_cache(maxsize=64)
+def _spellings(secret: str) -> tuple[str, ...]:
+    if len(secret) < _SHORTEST:
+        return ()
+    return tuple({secret, msgspec.json.encode(secret)[1:-1].decode()})
 
 
 def masked(json: str) -> str:

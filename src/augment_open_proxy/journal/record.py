@@ -5,7 +5,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from augment_open_proxy.core.errors import Problem
-from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, Usage
+from augment_open_proxy.core.events import BlockDelta, Cancelled, Event, Failure, Finish, Opening, Usage
 from augment_open_proxy.core.reply import Fold, Reply
 
 CLIENT_CLOSED_REQUEST = 499
@@ -59,7 +59,10 @@ class Recorder:
     def feed(self, events: list[Event], choice: int = 0) -> None:
         if self._folds:
             self._folds[choice].feed(events)
-        match events[-1]:
+        last = events[-1]
+        if type(last) is BlockDelta:
+            return
+        match last:
             case Opening(input_estimate=tokens):
                 self._estimate = tokens
             case Finish(usage=usage) if self._counts:

@@ -5,7 +5,7 @@ Calls of it come back as raw text, in replies and in the history of the next req
 
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Message, Part, Tool, ToolCall
+from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Message, Part, Tool, ToolCall, kinds_of
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event
 from augment_open_proxy.core.jsontext import UNREADABLE
 
@@ -19,12 +19,14 @@ _INPUT_NAMES = ("input", "patch")
 
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, "CustomCalls | None"]:
-    names = {tool.name for tool in request.tools if isinstance(tool, CustomTool)}
-    messages = tuple(_with_functions(message) for message in request.messages)
-    if not names and all(new is old for new, old in zip(messages, request.messages, strict=True)):
+    names = {tool.name for tool in request.tools if type(tool) is CustomTool}
+    if ToolCall in kinds_of(request.messages):
+        messages = tuple(_with_functions(message) for message in request.messages)
+        request = msgspec.structs.replace(request, messages=messages)
+    if not names:
         return request, None
     tools = tuple(_function(tool) if isinstance(tool, CustomTool) else tool for tool in request.tools)
-    return msgspec.structs.replace(request, tools=tools, messages=messages), CustomCalls(names) if names else None
+    return msgspec.structs.replace(request, tools=tools), CustomCalls(names)
 
 
 class CustomCalls:

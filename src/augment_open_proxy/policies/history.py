@@ -17,6 +17,8 @@ NOT_RUN = "The tool was not run."
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, None]:
     """Raises `ProxyError` where the last turn cannot be answered."""
+    if _is_sound(request.messages):
+        return request, None
     messages = _joined(_without_emptiness(request.messages))
     groups = _groups(messages)
     _check_end(request, groups)
@@ -24,6 +26,31 @@ def prepare(request: ChatRequest) -> tuple[ChatRequest, None]:
     if mended == request.messages:
         return request, None
     return msgspec.structs.replace(request, messages=mended), None
+
+
+def _is_sound(messages: tuple[Message, ...]) -> bool:
+    """Whether a single look finds nothing to mend, as in most requests; others may be sound as well."""
+    seen: set[str] = set()
+    waiting: set[str] = set()
+    role = "assistant"
+    for message in messages:
+        if not message.content or (message.role == "assistant" and (waiting or role == "assistant")):
+            return False
+        role = message.role
+        for part in message.content:
+            if type(part) is Text:
+                if not part.text:
+                    return False
+            elif type(part) is ToolCall:
+                if part.id in seen:
+                    return False
+                seen.add(part.id)
+                waiting.add(part.id)
+            elif type(part) is ToolResult:
+                if part.call_id not in waiting:
+                    return False
+                waiting.remove(part.call_id)
+    return not waiting and role != "assistant"
 
 
 # ---------------------------------------------------------------- messages

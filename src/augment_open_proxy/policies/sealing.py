@@ -6,15 +6,15 @@ left out of the history: another server's thinking would be put into the model's
 
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Thinking, ThinkingOutput
+from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Thinking, ThinkingOutput, kinds_of
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event
 from augment_open_proxy.policies.seal import seal, unseal
 
 
 def prepare(request: ChatRequest, secret: bytes) -> tuple[ChatRequest, "Sealing | Hiding | None"]:
     """Checks the seals of the history, and makes those of the reply, as `request.thinking` asks."""
-    messages = tuple(_checked(message, secret) for message in request.messages)
-    if any(new is not old for new, old in zip(messages, request.messages, strict=True)):
+    if Thinking in kinds_of(request.messages):
+        messages = tuple(_checked(message, secret) for message in request.messages)
         request = msgspec.structs.replace(request, messages=messages)
     match request.thinking:
         case "plain":

@@ -14,6 +14,8 @@ def prepare(request: ChatRequest) -> tuple[ChatRequest, "UsageEstimate"]:
 
 KEPT = 2**16
 """Characters."""
+_PIECES = 256
+"""Pieces that are kept before they are put together."""
 
 
 class UsageEstimate:
@@ -27,49 +29,56 @@ class UsageEstimate:
         self._open = self._said
 
     def feed(self, events: list[Event]) -> list[Event]:
+        pieces = self._open.pieces
         for event in events:
             if type(event) is BlockDelta:
-                self._open.add(event.text)
+                pieces.append(event.text)
             elif type(event) is BlockStart:
+                self._open.bound()
                 self._open = self._thought if type(event.block) is Thinking else self._said
+                pieces = self._open.pieces
             elif type(event) is Opening:
                 self._input = event.input_estimate
+        self._open.bound()
         last = events[-1]
         if type(last) is Finish:
-            return [*events[:-1], msgspec.structs.replace(last, usage=self._completed(last.usage))]
+            events[-1] = msgspec.structs.replace(last, usage=self._completed(last.usage))
         return events
 
     def _completed(self, usage: Usage) -> Usage:
         input_ = usage.input
         if not usage.prompt:
             input_ = max(0, self._input - (usage.cache_read or 0) - (usage.cache_creation or 0))
-        said, thought = (for_model(estimate.tokens(), self._model) for estimate in (self._said, self._thought))
-        output = usage.output
-        if output is None or (output == 0 and said + thought > 0):
-            output = max(1, said + thought)
-        return msgspec.structs.replace(usage, input=input_, output=output, reasoning=min(output, thought))
+        thought = self._tokens(self._thought)
+        output = usage.output or 0
+        if not output:
+            said = thought + self._tokens(self._said)
+            output = max(1, said) if said or usage.output is None else 0
+        return Usage(input_, output, usage.cache_read, usage.cache_creation, min(output, thought))
+
+    def _tokens(self, estimate: "_Estimate") -> int:
+        return for_model(estimate.tokens(), self._model)
 
 
 class _Estimate:
     """The tokens of a text that comes in pieces, of which so many characters are kept at most."""
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._size = 0
-        self._tokens = 0
-
-    def add(self, text: str) -> None:
-        self._pieces.append(text)
-        self._size += len(text)
-        if self._size >= KEPT:
-            self._count_whole()
+        self.pieces: list[str] = []
+        """What is not counted yet; new pieces are added here."""
+        self._size = self._measured = self._tokens = 0
 
     def tokens(self) -> int:
-        return self._tokens + estimate_text("".join(self._pieces))
+        return self._tokens + estimate_text("".join(self.pieces))
 
-    def _count_whole(self) -> None:
-        """Count in parts of the same size, however the pieces were cut."""
-        text = "".join(self._pieces)
+    def bound(self) -> None:
+        """Count what is long enough, in parts of the same size, however the pieces were cut."""
+        self._size += sum(map(len, self.pieces[self._measured :]))
+        self._measured = len(self.pieces)
+        if self._measured < _PIECES and self._size < KEPT:
+            return
+        text = "".join(self.pieces)
         whole = len(text) - len(text) % KEPT
         self._tokens += sum(estimate_text(text[start : start + KEPT]) for start in range(0, whole, KEPT))
-        self._pieces, self._size = [text[whole:]], len(text) - whole
+        self.pieces[:] = [text[whole:]]
+        self._size, self._measured = len(text) - whole, 1

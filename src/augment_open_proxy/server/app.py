@@ -2,7 +2,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Sequence
 from functools import partial
 from urllib.parse import parse_qsl
@@ -29,8 +28,9 @@ from augment_open_proxy.server.completions import StoredCompletions
 from augment_open_proxy.server.conversations import StoredConversations
 from augment_open_proxy.server.counting import TokenCounting
 from augment_open_proxy.server.exchange import Exchange
-from augment_open_proxy.server.fetch import Fetcher
+from augment_open_proxy.server.files import Files
 from augment_open_proxy.server.guard import Guard, cors_headers, is_preflight
+from augment_open_proxy.server.ids import new_uuid
 from augment_open_proxy.server.keeping import store_problem
 from augment_open_proxy.server.keys import KEY, KeyRing
 from augment_open_proxy.server.limits import Limits
@@ -59,7 +59,7 @@ class App:
         self,
         settings: Settings,
         upstream: Upstream,
-        fetcher: Fetcher,
+        files: Files,
         secret: bytes,
         log: Log,
         stores: Stores,
@@ -85,7 +85,7 @@ class App:
             cors_origins=settings.cors_origins,
             needs_key=needs_key,
         )
-        resolver, recall = Resolver(fetcher, secret), Recall(stores)
+        resolver, recall = Resolver(files, secret), Recall(stores)
         counter, factor = TokenCounter(), settings.claude_token_factor
         exchange = Exchange(
             upstream,
@@ -129,7 +129,7 @@ class App:
             scope["method"], send = "GET", answering(send)
         elif scope["type"] != "http":
             raise RuntimeError(f"the server was asked to serve {scope['type']}")
-        record = Record(scope["method"], scope["path"], time.monotonic(), request_id=f"req-{uuid.uuid4()}")
+        record = Record(scope["method"], scope["path"], time.monotonic(), request_id=f"req-{new_uuid()}")
         try:
             await self._serve(scope, receive, send, record)
         except ClientLeft:

@@ -1,6 +1,6 @@
 """The few ASGI messages that we use (https://asgi.readthedocs.io/en/latest/specs/www.html), as functions."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -14,9 +14,18 @@ class ClientLeft(Exception):  # noqa: N818 (an outcome, not an error)
     """The client closed its connection."""
 
 
-def header_values(scope: Scope, name: bytes) -> list[bytes]:
+_INDEX = "aop.headers"
+_ABSENT: Sequence[bytes] = ()
+
+
+def header_values(scope: Scope, name: bytes) -> Sequence[bytes]:
     """All values of a header; `name` in lower case."""
-    return [value for key, value in scope["headers"] if key == name]
+    index: dict[bytes, list[bytes]] | None = scope.get(_INDEX)
+    if index is None:
+        index = scope[_INDEX] = {}
+        for key, value in scope["headers"]:
+            index.setdefault(key, []).append(value)
+    return index.get(name, _ABSENT)
 
 
 def with_headers(send: Send, more: Headers) -> Send:

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable
 
-from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Part, ToolResult
+from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Part, ToolResult, kinds_of
 from augment_open_proxy.core.errors import invalid_request
 
 MOST_TOOLS = 2000
 MOST_PICTURES = 500
 """Pictures and documents, at whatever place of the conversation."""
 
+_WITH_PICTURES = (Attachment, Image, ToolResult)
+
 
 def check_size(request: ChatRequest, conversation: str) -> None:
     """Raises `ProxyError` where the request has too many tools, or pictures in the field `conversation`."""
     if len(request.tools) > MOST_TOOLS:
         raise invalid_request(f"tools may have {MOST_TOOLS} entries at most; there are {len(request.tools)}.", "tools")
+    if kinds_of(request.messages).isdisjoint(_WITH_PICTURES):
+        return
     pictures = sum(_pictures(message.content) for message in request.messages)
     if pictures > MOST_PICTURES:
         message = f"{conversation} may have {MOST_PICTURES} pictures and documents at most; there are {pictures}."

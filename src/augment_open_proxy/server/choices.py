@@ -12,24 +12,23 @@ _WAITING = 16
 """Batches that may wait for a slow client, for all choices together."""
 
 
-async def side_by_side(turns: Sequence[AsyncGenerator[list[Event]]]) -> AsyncGenerator[Batch]:
-    """The batches of all turns, each with its turn's number. Leaving it ends the turns; a failure of one is raised."""
-    if len(turns) == 1:
-        async with aclosing(turns[0]) as batches:
-            async for events in batches:
-                yield 0, events
-        return
+def side_by_side(turns: Sequence[AsyncGenerator[Batch]]) -> AsyncGenerator[Batch]:
+    """The batches of all turns. Leaving it ends the turns; a failure of one is raised."""
+    return turns[0] if len(turns) == 1 else _side_by_side(turns)
+
+
+async def _side_by_side(turns: Sequence[AsyncGenerator[Batch]]) -> AsyncGenerator[Batch]:
     queue: asyncio.Queue[Batch | None] = asyncio.Queue(_WAITING)
 
-    async def drain(choice: int, turn: AsyncGenerator[list[Event]]) -> None:
+    async def drain(turn: AsyncGenerator[Batch]) -> None:
         try:
             async with aclosing(turn) as batches:
-                async for events in batches:
-                    await queue.put((choice, events))
+                async for batch in batches:
+                    await queue.put(batch)
         finally:
             await queue.put(None)
 
-    tasks = [asyncio.create_task(drain(choice, turn)) for choice, turn in enumerate(turns)]
+    tasks = [asyncio.create_task(drain(turn)) for turn in turns]
     try:
         running = len(tasks)
         while running:

@@ -22,6 +22,7 @@ from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.body import read_body
 from augment_open_proxy.server.caller import owner_of
+from augment_open_proxy.server.ids import new_uuid
 from augment_open_proxy.server.keeping import opened
 from augment_open_proxy.server.routes import Routes, path_name
 
@@ -49,7 +50,7 @@ class StoredConversations:
     async def create(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         posted, metadata = read_new(await read_body(scope, receive, self._body_limit), uuid.uuid4().hex)
         conversation = Conversation(
-            id=f"conv_{uuid.uuid4()}", owner=owner_of(scope), created=int(time.time()), metadata=metadata
+            id=f"conv_{new_uuid()}", owner=owner_of(scope), created=int(time.time()), metadata=metadata
         )
         await (await self._conversations()).create(conversation, posted.items)
         await answer(send, record, _rendered(conversation))

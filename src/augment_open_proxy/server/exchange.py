@@ -1,7 +1,6 @@
 """The pipeline from a request to its reply: `Exchange.begin` prepares a turn, `handle` carries it to the client."""
 
 import time
-import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -27,6 +26,7 @@ from augment_open_proxy.server.bounds import check_size
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch, side_by_side
 from augment_open_proxy.server.conversation import conversation_id
+from augment_open_proxy.server.ids import new_uuid
 from augment_open_proxy.server.keeping import items_of, kept
 from augment_open_proxy.server.keys import KEY, Key, KeyRing
 from augment_open_proxy.server.limits import Limits
@@ -138,7 +138,7 @@ class Exchange:
 
         `owner` is given where the client that asked, and its key with it, is gone.
         """
-        turn_id = str(uuid.uuid4())
+        turn_id = new_uuid()
         record.request_id = dialect.id_prefix + turn_id
         if self._log.keeps_bodies:
             record.request = _shown(body)
@@ -156,7 +156,7 @@ class Exchange:
         notices: list[str] = []
 
         def turn_of(request: ChatRequest, turn_id: str | None = None) -> Turn:
-            return Turn(self._upstream, request, turn_id or str(uuid.uuid4()), conversation, notices)
+            return Turn(self._upstream, request, turn_id or new_uuid(), conversation, notices)
 
         chains = [Chain(request, self._policies) for _ in range(parsed.delivery.choices)]
         turn = turn_of(chains[0].request, turn_id)
@@ -170,8 +170,8 @@ class Exchange:
         turns = [turn, *(turn_of(chain.request) for chain in chains[1:])]
         batches = side_by_side(
             [
-                self._limits.within(_batches(opening, turn, turn_of, chain))
-                for turn, chain in zip(turns, chains, strict=True)
+                self._limits.within(_batches(choice, opening, turn, turn_of, chain))
+                for choice, (turn, chain) in enumerate(zip(turns, chains, strict=True))
             ]
         )
         headers = _reply_headers(dialect, record, parsed.request)
@@ -211,16 +211,16 @@ def _shown(body: bytes) -> Any:
 
 
 async def _batches(
-    opening: Opening, turn: Turn, turn_of: Callable[[ChatRequest], Turn], chain: Chain
-) -> AsyncGenerator[list[Event]]:
+    choice: int, opening: Opening, turn: Turn, turn_of: Callable[[ChatRequest], Turn], chain: Chain
+) -> AsyncGenerator[Batch]:
     """The events that the client gets. The opening comes alone, at once; a policy may need more than one turn."""
-    yield chain.feed([opening])
+    yield choice, chain.feed([opening])
     while True:
         async with aclosing(turn.events()) as batches:
             async for events in batches:
                 out = chain.feed(events)
                 if out:
-                    yield _timed(out)
+                    yield choice, _timed(out)
                     if isinstance(out[-1], Failure | Finish):
                         return  # a policy may end the reply before the backend does
         request = chain.again()

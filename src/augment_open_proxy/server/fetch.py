@@ -23,6 +23,7 @@ from yarl import URL
 
 from augment_open_proxy import __version__
 from augment_open_proxy.core.errors import invalid_request
+from augment_open_proxy.server.files import Fetched
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -46,13 +47,6 @@ _NOT_PUBLIC = [
     *map(ip_network, ("224.0.0.0/4", "240.0.0.0/4")),  # multicast, reserved and broadcast
 ]
 """Beside what `ipaddress` says, whose tables differ from one Python to the next."""
-
-
-class Fetched(Struct, frozen=True):
-    """A file. `media_type` is what its server declares, without parameters: look at `data` before you rely on it."""
-
-    media_type: str
-    data: bytes
 
 
 class Bounds(Struct, frozen=True):

@@ -4,7 +4,7 @@ where other machines can reach the port, there must be a key.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.server.asgi import Headers, Scope, header_values
@@ -54,11 +54,13 @@ class Guard:
         self._check_origin(header_values(scope, b"origin"), host)
         if key is None and (self._needs_key or not self._keys.is_empty) and not is_preflight(scope):
             raise ProxyError(Problem(ErrorKind.AUTHENTICATION, _no_key(presented)))
-        if scope.get("method") in ("POST", "PUT", "PATCH") and not _has_neither_type_nor_body(scope):
-            _check_content_type(header_values(scope, b"content-type"))
+        if scope.get("method") in ("POST", "PUT", "PATCH"):
+            types = header_values(scope, b"content-type")
+            if types or not _has_no_body(scope):
+                _check_content_type(types)
         return key
 
-    def _check_host(self, values: list[bytes], *, knows_key: bool) -> str:
+    def _check_host(self, values: Sequence[bytes], *, knows_key: bool) -> str:
         if len(values) != 1 or not values[0]:
             raise ProxyError(Problem(ErrorKind.INVALID_REQUEST, "The request must have one Host header."))
         host = values[0].decode("latin-1").lower()
@@ -75,7 +77,7 @@ class Guard:
             )
         return host
 
-    def _check_origin(self, values: list[bytes], host: str) -> None:
+    def _check_origin(self, values: Sequence[bytes], host: str) -> None:
         for value in values:
             if value in self._origins:
                 continue
@@ -118,14 +120,13 @@ def _no_key(presented: bytes) -> str:
     )
 
 
-def _has_neither_type_nor_body(scope: Scope) -> bool:
+def _has_no_body(scope: Scope) -> bool:
     """As `curl -X POST` sends it. Pages can send such a request, too; the check of the origin holds them off."""
     lengths = header_values(scope, b"content-length")
-    names = {name for name, _ in scope["headers"]}
-    return not names & {b"content-type", b"transfer-encoding"} and all(length == b"0" for length in lengths)
+    return not header_values(scope, b"transfer-encoding") and all(length == b"0" for length in lengths)
 
 
-def _check_content_type(values: list[bytes]) -> None:
+def _check_content_type(values: Sequence[bytes]) -> None:
     content_type = values[0].decode("latin-1").partition(";")[0].strip().lower() if len(values) == 1 else ""
     if content_type != "application/json" and not (
         content_type.startswith("application/") and content_type.endswith("+json")

@@ -5,7 +5,6 @@ ends the connection, of which nothing can be trusted any more.
 """
 
 import asyncio
-import uuid
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -13,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from augment_open_proxy.core.errors import ErrorKind, Problem, invalid_request
 from augment_open_proxy.dialects.registry import nearest
 from augment_open_proxy.server.answers import error_response
+from augment_open_proxy.server.ids import new_uuid
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers."""
@@ -111,7 +111,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _answer(self, problem: Problem) -> bytes:
         path = self.url.partition(b"?")[0].decode("latin-1")
-        status, headers, body = error_response(nearest(path), problem, f"req-{uuid.uuid4()}")
+        status, headers, body = error_response(nearest(path), problem, f"req-{new_uuid()}")
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
         lines += [name + b": " + value for name, value in headers]
         lines += [b"connection: close", b"content-length: %d" % len(body), b"", body]

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.core.events import Event
+from augment_open_proxy.server.choices import Batch
 
 MINUTE = 60.0
 BUSY_RETRY_AFTER = 5.0
@@ -25,14 +25,14 @@ class Limits:
         self._concurrency = concurrency
         self._rate = rate
 
-    def within(self, batches: AsyncGenerator[list[Event]]) -> AsyncGenerator[list[Event]]:
+    def within(self, batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
         """The same batches, begun when there is a place. Raises `ProxyError` where none gets free in time."""
         return batches if self._places is None and self._begun is None else self._in_turn(batches)
 
-    async def _in_turn(self, batches: AsyncGenerator[list[Event]]) -> AsyncGenerator[list[Event]]:
+    async def _in_turn(self, batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
         async with self._place(), aclosing(batches):
-            async for events in batches:
-                yield events
+            async for batch in batches:
+                yield batch
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:

@@ -14,6 +14,8 @@ from augment_open_proxy.server.choices import Batch
 
 FIRST_HEARTBEAT, HEARTBEAT = 5.0, 10.0
 """Seconds of silence after which the client of a stream is told that it is waited for, and told again."""
+WATCH_AFTER = 0.1
+"""Seconds after which it is watched whether the client leaves; it costs a task, and many short replies need none."""
 STOPPED = Problem(ErrorKind.OVERLOADED, "The proxy is being stopped; what it was doing is cut off. Ask again.")
 
 _log = logging.getLogger(__name__)
@@ -56,22 +58,24 @@ class Relay:
         self._last_sent = 0.0
         self._pause = FIRST_HEARTBEAT
         self._is_over = False
+        self._watcher: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self.status: int | None = None
         """The status that was sent."""
 
     async def run(self, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
         """Send the reply, until its end or until the client leaves. Raises `ProxyError` for an early failure."""
-        self._last_sent = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._last_sent = loop.time()
         scope = asyncio.timeout(None)  # ended at once when the client leaves, or the proxy is stopped
         try:
             async with scope:
                 self._scope = scope
-                watcher = asyncio.create_task(self._watch(receive))
+                self._watcher = loop.call_later(WATCH_AFTER, self._begin_watching, receive)
                 try:
                     await self._pump(batches)
                 finally:
                     self._scope = None
-                    watcher.cancel()
+                    self._watcher.cancel()
         except TimeoutError:
             if not scope.expired():
                 raise
@@ -126,7 +130,8 @@ class Relay:
             if isinstance(last, Opening):
                 self._held.append((choice, events))
                 return
-        data = self._rendered_held() + self._renderer.feed(events, choice)
+        data = self._rendered_held() if self._held else b""
+        data += self._renderer.feed(events, choice)
         self._left -= isinstance(last, Finish | Cancelled)
         await self._write(data, last=self._left == 0 or isinstance(last, Failure))
 
@@ -155,6 +160,9 @@ class Relay:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         self.status = 200
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    def _begin_watching(self, receive: Receive) -> None:
+        self._watcher = asyncio.create_task(self._watch(receive))
 
     async def _watch(self, receive: Receive) -> None:
         """Wait for the client to leave, and send heartbeats meanwhile."""

@@ -5,32 +5,44 @@ from collections.abc import Mapping
 
 import msgspec
 
-from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Message, Part, Text, ToolResult
+from augment_open_proxy.core.conversation import (
+    Attachment,
+    ChatRequest,
+    Image,
+    Message,
+    Part,
+    Text,
+    ToolResult,
+    kinds_of,
+)
 from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.dialects.data_url import bytes_from_base64, image_from_bytes
 from augment_open_proxy.policies.seal import SUMMARY, unseal
-from augment_open_proxy.server.fetch import Fetched, Fetcher
+from augment_open_proxy.server.files import Fetched, Files
 from augment_open_proxy.server.pdf import NoTextError, extract_text
 
 Content = Text | Image
 _PDF = b"%PDF-"
+_WITH_ATTACHMENTS = (Attachment, ToolResult)
 
 
 class Resolver:
     """Puts content in the place of attachments."""
 
-    def __init__(self, fetcher: Fetcher, secret: bytes) -> None:
+    def __init__(self, files: Files, secret: bytes) -> None:
         """`secret` opens sealed summaries."""
-        self._fetcher = fetcher
+        self._files = files
         self._secret = secret
 
     async def resolve(self, request: ChatRequest) -> ChatRequest:
         """The request without attachments. Raises `ProxyError` that names the field whose content can't be had."""
+        if kinds_of(request.messages).isdisjoint(_WITH_ATTACHMENTS):
+            return request
         attachments = {part: None for message in request.messages for part in _attachments(message.content)}
         if not attachments:
             return request
         by_url = [(part.url, part.param) for part in attachments if part.url is not None]
-        files = dict(zip([url for url, _ in by_url], await self._fetcher.fetch_all(by_url), strict=True))
+        files = dict(zip([url for url, _ in by_url], await self._files.fetch_all(by_url), strict=True))
         contents = {part: await self._content(part, files) for part in attachments}
         messages = tuple(
             Message(message.role, tuple(_resolved(part, contents) for part in message.content))

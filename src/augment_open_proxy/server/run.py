@@ -25,7 +25,7 @@ from augment_open_proxy.journal.log import Formatter, Log
 from augment_open_proxy.journal.store.opening import Stores, default_url
 from augment_open_proxy.journal.store.opening import describe as describe_store
 from augment_open_proxy.server.app import App
-from augment_open_proxy.server.fetch import Fetcher
+from augment_open_proxy.server.files import Files
 from augment_open_proxy.server.http_protocol import HttpProtocol
 from augment_open_proxy.server.keys import KeyFile, KeyFileError, KeyRing, new_key
 from augment_open_proxy.server.listen import is_loopback
@@ -95,8 +95,8 @@ async def open_app(settings: Settings, log: Log, *, use_cli: bool = True) -> Asy
     async with contextlib.AsyncExitStack() as stack:
         client = Client(timeouts, settings.ca_file)
         stack.push_async_callback(client.close)
-        fetcher = Fetcher(settings.fetch_urls, settings.ca_file)
-        stack.push_async_callback(fetcher.close)
+        files = Files(settings.fetch_urls, settings.ca_file)
+        stack.push_async_callback(files.close)
         listing = Listing(find_cli() if use_cli else None, settings.disable_effort_models)
         stack.push_async_callback(listing.close)
         credentials = CredentialSource(
@@ -125,7 +125,7 @@ async def open_app(settings: Settings, log: Log, *, use_cli: bool = True) -> Asy
         stack.callback(keys.close)
         log.hide(lambda: _secrets(credentials, [*settings.api_keys, *([made] if made else [])]))
         needs_key = _needs_key(settings, keys)
-        app = App(settings, upstream, fetcher, secret, log, stores, runs, renewal, keys, needs_key=needs_key)
+        app = App(settings, upstream, files, secret, log, stores, runs, renewal, keys, needs_key=needs_key)
         stack.push_async_callback(app.batches.close)
         app.batches.resume(store)
         notices = (state.warning,) if state.warning else ()
@@ -219,6 +219,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=HttpProtocol,
+                proxy_headers=False,  # nobody asks where a request comes from
                 ws=cast("type[asyncio.Protocol]", _websocket_protocol),
                 ws_max_size=app.body_limit,
                 ws_ping_timeout=None,  # a client that reads slowly, or not for a while, is waited for, as by HTTP

@@ -7,7 +7,6 @@ close, and `websocket.oversize`, which it has answered.
 import asyncio
 import logging
 import time
-import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -29,6 +28,7 @@ from augment_open_proxy.journal.record import Record
 from augment_open_proxy.journal.store.opening import StoreUnavailable
 from augment_open_proxy.server.answers import error_response
 from augment_open_proxy.server.asgi import Message, Receive, Scope, Send
+from augment_open_proxy.server.ids import new_uuid
 from augment_open_proxy.server.keeping import store_problem
 from augment_open_proxy.server.relay import STOPPED
 from augment_open_proxy.server.remembered import Remembered
@@ -148,7 +148,7 @@ class Connection:
         return create
 
     def _record(self) -> Record:
-        return Record("WS", self._scope["path"], time.monotonic(), request_id=f"req-{uuid.uuid4()}", stream=True)
+        return Record("WS", self._scope["path"], time.monotonic(), request_id=f"req-{new_uuid()}", stream=True)
 
     # ------------------------------------------------------------------- lanes
 

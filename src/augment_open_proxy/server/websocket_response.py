@@ -4,7 +4,6 @@ To `Relay` it is an HTTP answer whose body is lines, each of them a message.
 """
 
 import time
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -26,6 +25,7 @@ from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.exchange import Begun, Exchange
 from augment_open_proxy.server.guard import Guard
+from augment_open_proxy.server.ids import new_uuid
 from augment_open_proxy.server.keeping import items_of, kept, with_replies
 from augment_open_proxy.server.keys import KEY
 from augment_open_proxy.server.recall import Local, Recall
@@ -87,7 +87,7 @@ class Responder:
 
     async def _begin_without_model(self, body: bytes, scope: Scope, record: Record, local: Local) -> _Response:
         """A turn that is only kept, to be gone on from: what it says need not be anything to answer yet."""
-        record.request_id = OPENAI_RESPONSES.id_prefix + str(uuid.uuid4())
+        record.request_id = OPENAI_RESPONSES.id_prefix + new_uuid()
         owner = owner_of(scope)
         past = await self._recall(OPENAI_RESPONSES, body, owner, local)
         parsed = OPENAI_RESPONSES.parse(body, past.recalled)

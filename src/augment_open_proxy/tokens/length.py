@@ -75,8 +75,8 @@ def estimate_text(text: str | bytes) -> int:
 
 
 def _tokens(data: bytes) -> float:
-    kinds = data.translate(_KINDS)
-    tokens = sum(weight * kinds.count(pattern) for pattern, weight in _ASCII_WEIGHTS)
+    count = data.translate(_KINDS).count
+    tokens = sum([weight * count(pattern) for pattern, weight in _ASCII_WEIGHTS])
     if not data.isascii():
-        tokens += sum(weight * kinds.count(pattern) for pattern, weight in _OTHER_WEIGHTS)
+        tokens += sum([weight * count(pattern) for pattern, weight in _OTHER_WEIGHTS])
     return tokens

@@ -64,6 +64,8 @@ class Catalog:
 
     def find(self, name: str) -> str:
         """The id that `name` means: listed, dated, short or dotted; or of a known family, and passed on."""
+        if name in self._ids:
+            return name  # as most clients spell it
         id_ = canonical_id(name)
         if id_ not in self._ids and not id_.startswith(FAMILIES):
             raise ProxyError(Problem(ErrorKind.MODEL_NOT_FOUND, self._not_found(name), "model"))

@@ -79,8 +79,7 @@ class Decoder:
         if self._bytes_left < 0:
             return self.fail(_ANSWER_TOO_LONG)
         try:
-            for line in self._lines.feed(data):
-                self._feed_line(line, events)
+            self._feed_lines(self._lines.feed(data), events)
         except LineTooLong:
             self._fail(_LINE_TOO_LONG, events)
         return events
@@ -91,8 +90,7 @@ class Decoder:
             return []
         events: list[Event] = []
         try:
-            for line in self._lines.close():
-                self._feed_line(line, events)
+            self._feed_lines(self._lines.close(), events)
         except LineTooLong:
             self._fail(_LINE_TOO_LONG, events)
         self._end(events)
@@ -108,14 +106,27 @@ class Decoder:
 
     # ---------------------------------------------------------------- lines
 
-    def _feed_line(self, data: bytes, events: list[Event]) -> None:
-        if self.ended or not data or data.isspace():
-            return
-        line = _read(data)
-        if line is None:
-            self.skipped_lines += 1
-            return
-        self._line_count += 1
+    def _feed_lines(self, lines: list[bytes], events: list[Event]) -> None:
+        for data in lines:
+            try:
+                line = _decode_line(data)
+            except UNREADABLE:
+                if not data or data.isspace():
+                    continue
+                mended_line = _read_mended(data)
+                if mended_line is None:
+                    self.skipped_lines += 1
+                    continue
+                line = mended_line
+            self._line_count += 1
+            if line.text and self._open is Text and not line.nodes and line.stop_reason is None and line.error is None:
+                events.append(BlockDelta(self._index, line.text))  # as most lines are; without a call, for speed
+                continue
+            self._feed_line(line, events)
+            if self.ended:
+                return
+
+    def _feed_line(self, line: Line, events: list[Event]) -> None:
         if line.nodes:
             self._feed_thinking(line.nodes, events)
         if line.text:
@@ -223,12 +234,8 @@ class Decoder:
         events.append(Failure(problem))
 
 
-def _read(data: bytes) -> Line | None:
-    """The line, or `None` where the protocol knows none like it."""
-    try:
-        return _decode_line(data)
-    except UNREADABLE:
-        pass
+def _read_mended(data: bytes) -> Line | None:
+    """The line without what is no UTF-8, or `None` where the protocol knows none like it."""
     try:
         return _decode_line(mended(data))
     except UNREADABLE:

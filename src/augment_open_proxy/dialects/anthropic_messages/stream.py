@@ -41,8 +41,8 @@ class MessagesStream:
         frames: list[Frame] = []
         for event in events:
             match event:
-                case BlockDelta(text=text):
-                    frames.append((_DELTA, self._before + _json(text) + b"}}"))
+                case BlockDelta():
+                    frames.append((_DELTA, self._before + _json(event.text) + b"}}"))
                 case BlockStart(index=index, block=block):
                     frames.append(self._start(index, block))
                 case BlockStop(index=index, opaque=opaque):

@@ -1,5 +1,7 @@
 """Chat Completions body → `ChatRequest`. The only place in this dialect that reads `stream`."""
 
+from operator import attrgetter
+
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Text
@@ -39,6 +41,8 @@ IGNORED = (
     "web_search_options",
 )
 """Accepted without effect; a response header names those that a client sent."""
+_ignored_values = attrgetter(*IGNORED)
+_NONE_IGNORED = (None,) * len(IGNORED)
 
 
 def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
@@ -89,7 +93,10 @@ def _refuse(wire_request: wire.Request) -> None:
 
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    return tuple(name for name in IGNORED if _asks_for_something(getattr(wire_request, name)))
+    values = _ignored_values(wire_request)
+    if values == _NONE_IGNORED:
+        return ()
+    return tuple(name for name, value in zip(IGNORED, values, strict=True) if _asks_for_something(value))
 
 
 def _limit(wire_request: wire.Request) -> int | None:

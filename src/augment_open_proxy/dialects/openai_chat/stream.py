@@ -47,8 +47,9 @@ class ChatStream:
         of = self._choices[choice]
         for event in events:
             match event:
-                case BlockDelta(text=text):
-                    frames.append((b"", of.delta(_json(text))))
+                case BlockDelta():
+                    text = _json(event.text)
+                    frames.append((b"", of.before + (text + of.between + text if of.between else text) + of.after))
                 case BlockStart(block=block):
                     if isinstance(block, ToolCall):
                         frames.append((b"", of.call(block)))
@@ -98,7 +99,8 @@ class _Choice:
     def __init__(self, index: int) -> None:
         self._index = index
         self._head = self._tail = b""
-        self._before = self._between = self._after = b""
+        self.before = self.between = self.after = b""
+        """What stands around the string of a delta; between the two, where it comes twice."""
         self._calls = -1
 
     def open(self, head: bytes, tail: bytes) -> None:
@@ -107,12 +109,6 @@ class _Choice:
 
     def chunk(self, delta: bytes, finish_reason: bytes = b"null") -> bytes:
         return b'%b%b,"logprobs":null,"finish_reason":%b}%b' % (self._head, delta, finish_reason, self._tail)
-
-    def delta(self, text: bytes) -> bytes:
-        """A chunk with more of the open block; `text` is a JSON string."""
-        if self._between:
-            return self._before + text + self._between + text + self._after
-        return self._before + text + self._after
 
     def begin(self, block: Block) -> None:
         match block:
@@ -135,6 +131,6 @@ class _Choice:
         )
 
     def _template(self, before: bytes, after: bytes, between: bytes = b"") -> None:
-        self._before = self._head + before
-        self._between = between
-        self._after = after + b',"logprobs":null,"finish_reason":null}' + self._tail
+        self.before = self._head + before
+        self.between = between
+        self.after = after + b',"logprobs":null,"finish_reason":null}' + self._tail

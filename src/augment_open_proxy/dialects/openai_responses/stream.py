@@ -49,8 +49,8 @@ class ResponsesStream:
         frames: list[Frame] = []
         for event in events:
             match event:
-                case BlockDelta(text=text):
-                    self._delta(text, frames)
+                case BlockDelta():
+                    self._delta(event.text, frames)
                 case BlockStart(index=index, block=block):
                     self._start(index, block, frames)
                 case BlockStop(is_cut=True):
