@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from augment_open_proxy.journal.store import access
 from tests.postgres import postgres, postgres_url
 from tests.store.samples import Place
 
 __all__ = ["place", "postgres", "postgres_url", "shared_place", "sqlite_place"]
+
+
+@pytest.fixture(autouse=True)
+def _without_spacing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One write after the other need not wait; `test_writer.py` has the test of the spacing."""
+    monkeypatch.setattr(access, "SPACING", 0.0)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from augment_open_proxy.journal.store import access
 from augment_open_proxy.journal.store.database import Database
 from augment_open_proxy.journal.store.opening import StoreUnavailable
 from tests.postgres import Postgres
@@ -42,6 +43,26 @@ async def test_what_comes_during_a_commit_goes_into_the_next(place: Place) -> No
         before = store.access.writer.commits
         await asyncio.gather(*(save_in_turn(name) for name in "abcdefgh"))
         assert 10 <= store.access.writer.commits - before <= 30
+
+
+@asynchronous
+async def test_commits_keep_a_distance_but_for_the_first_and_the_last(
+    shared_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "SPACING", 0.5)
+    loop = asyncio.get_running_loop()
+    async with shared_place.open() as store:
+        await asyncio.sleep(0.5)  # since what opening wrote
+        began = loop.time()
+        await store.turns.save(turn("first"))
+        assert loop.time() - began < 0.4
+        await store.turns.save(turn("second"))
+        assert loop.time() - began >= 0.5
+        last = asyncio.create_task(store.turns.save(turn("last")))
+        await asyncio.sleep(0)
+        closing = loop.time()
+    await last
+    assert loop.time() - closing < 0.4
 
 
 @asynchronous

@@ -14,6 +14,8 @@ from augment_open_proxy.journal.store.writer import Prepared, Step, Work, Writer
 
 T = TypeVar("T")
 
+SPACING = 0.02
+"""Seconds from one commit to the next, at least: each costs as much as several turns, which gather meanwhile."""
 LEASE = 10.0
 """Seconds that an instance is taken to be alive after it last said so."""
 
@@ -42,7 +44,7 @@ class Access:
         self._errors = ErrorsAsUnavailable(where)
         self._has_one_connection = isinstance(engine.pool, StaticPool)
         self._kept: AsyncConnection | None = None
-        self.writer = Writer(self._begin)
+        self.writer = Writer(self._begin, 0.0 if self._has_one_connection else SPACING)
 
     def prepare(self, statement: Executable) -> Prepared:
         return Prepared(statement, self.engine.dialect)

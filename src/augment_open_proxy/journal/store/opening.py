@@ -57,15 +57,17 @@ class Stores:
         self._instance = instance
         self._clock = clock
         self._opening: asyncio.Task[Database] | None = None
+        self._database: Database | None = None
 
     @property
     def is_open(self) -> bool:
-        task = self._opening
-        return task is not None and task.done() and not task.cancelled() and task.exception() is None
+        return self._database is not None
 
     async def open(self) -> "Database":
         """The database, migrated and ready. Raises `StoreUnavailable`; a later call then tries anew."""
-        if self._opening is None or (self._opening.done() and not self.is_open):
+        if self._database is not None:
+            return self._database
+        if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(_look_at)
         # A caller that is cancelled takes the opening away from nobody.
@@ -73,7 +75,7 @@ class Stores:
 
     async def close(self) -> None:
         """Write what waits, and close. A later `open` opens anew."""
-        task, self._opening = self._opening, None
+        task, self._opening, self._database = self._opening, None, None
         if task is not None:
             await asyncio.wait([task])
             if not task.cancelled() and task.exception() is None:
@@ -81,9 +83,10 @@ class Stores:
 
     async def _open(self) -> "Database":
         database = await asyncio.to_thread(_import)
-        return await database.open(
+        self._database = await database.open(
             self._url, ttl=self._ttl, size_limit=self._size_limit, instance=self._instance, clock=self._clock
         )
+        return self._database
 
 
 def _look_at(task: "asyncio.Task[Database]") -> None:

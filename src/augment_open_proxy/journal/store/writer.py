@@ -5,7 +5,7 @@ A write is durable when it returns. One that fails fails alone; a waiter that is
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -61,11 +61,15 @@ class _Job:
 class Writer:
     """The one task that writes. `begin` opens a transaction and commits it, or rolls it back where its body raises."""
 
-    def __init__(self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]]) -> None:
+    def __init__(
+        self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]], spacing: float = 0.0
+    ) -> None:
+        """`spacing`: seconds from one commit to the next, at least."""
         self._begin = begin
+        self._spacing = spacing
         self._waiting: list[_Job] = []
         self._wake = asyncio.Event()
-        self._is_closing = False
+        self._closing = asyncio.Event()
         self._task = asyncio.create_task(self._run())
         self.commits = 0
         """How many transactions were committed."""
@@ -81,26 +85,31 @@ class Writer:
 
     async def close(self) -> None:
         """Write what waits; refuse what comes."""
-        self._is_closing = True
+        self._closing.set()
         self._wake.set()
         await self._task
 
     async def _submit(self, job: _Job) -> Any:
-        if self._is_closing:
+        if self._closing.is_set():
             raise StoreUnavailable("the store is closed")
         self._waiting.append(job)
         self._wake.set()
         return await job.done
 
     async def _run(self) -> None:
-        while self._waiting or not self._is_closing:
+        loop = asyncio.get_running_loop()
+        next_commit = loop.time()
+        while self._waiting or not self._closing.is_set():
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(next_commit):
+                    await self._closing.wait()
             group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
             if group := [job for job in group if not job.done.done()]:
                 await self._settle(group)
-            elif not self._waiting:
-                self._wake.clear()
-                if not self._is_closing:
-                    await self._wake.wait()
+                next_commit = loop.time() + self._spacing
 
     async def _settle(self, group: list[_Job], *, is_repeated: bool = False) -> None:
         has_begun = False
