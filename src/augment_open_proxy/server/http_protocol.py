@@ -6,6 +6,7 @@ ends the connection, of which nothing can be trusted any more.
 
 import asyncio
 from http import HTTPStatus
+from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -18,6 +19,8 @@ HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers."""
 HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a later request, to the end of the head."""
+_MOST_JOINED = 64 * 1024
+"""Bytes of an answer that wait to be written together."""
 _MALFORMED = invalid_request("The request is not valid HTTP/1.1.").problem
 
 
@@ -59,7 +62,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_in_head, self._gets_on = False, True
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:  # its task has not begun yet
+            self.cycle.transport = cast("asyncio.Transport", _Joined(self.transport, self.loop))
 
     def on_body(self, body: bytes) -> None:
         self._gets_on = True
@@ -116,6 +122,39 @@ class HttpProtocol(HttpToolsProtocol):
         lines += [name + b": " + value for name, value in headers]
         lines += [b"connection: close", b"content-length: %d" % len(body), b"", body]
         return b"\r\n".join(lines)
+
+
+class _Joined:
+    """A connection as the writer of an answer has it: head and body, which uvicorn writes one by one, go out as one."""
+
+    __slots__ = ("_loop", "_pieces", "_size", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Write at the end of this turn of the event loop, or now where much has gathered."""
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > _MOST_JOINED:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if pieces:
+            self._transport.write(b"".join(pieces))
 
 
 def _too_large() -> Problem:

@@ -18,6 +18,7 @@ from augment_open_proxy.core.conversation import (
     Tool,
     ToolCall,
     ToolResult,
+    kinds_of,
 )
 from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, for_model
 from augment_open_proxy.tokens.families import is_claude
@@ -31,6 +32,8 @@ PER_CALL = 12
 PER_RESULT = 12
 """Estimates. With them, the examples on Anthropic's page "Token counting" (14 and 403 tokens) come out as 14 and, with
 the tool prompt of that time, 420."""
+
+_COUNTED = (ToolCall, ToolResult, Image, Attachment)
 
 CLAUDE_TOOL_PROMPT = 496
 """What Claude's API adds once there are tools: "Tool use" on platform.claude.com says 496 or 497 for 4.5 and 4.6 with
@@ -102,9 +105,17 @@ def _beside_text(request: ChatRequest, model: str) -> int:
     tokens = PER_REQUEST + PER_MESSAGE * len(request.messages) + PER_TOOL * len(request.tools)
     if request.tools and is_claude(model):
         tokens += CLAUDE_TOOL_PROMPT
+    kinds = kinds_of(request.messages)
+    if not kinds.isdisjoint(_COUNTED):
+        tokens += _of_parts(request, model)
+    return tokens
+
+
+def _of_parts(request: ChatRequest, model: str) -> int:
+    tokens = 0
     for message in request.messages:
-        tokens += sum(PER_CALL for part in message.content if type(part) is ToolCall)
-        tokens += sum(PER_RESULT for part in message.content if type(part) is ToolResult)
+        tokens += sum([PER_CALL for part in message.content if type(part) is ToolCall])
+        tokens += sum([PER_RESULT for part in message.content if type(part) is ToolResult])
     for content in _contents(request):
         if type(content) is Image:
             tokens += image_tokens(content.data, model)
