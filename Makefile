@@ -9,7 +9,7 @@ CLIENTS := claude_code codex anthropic_js openai_js
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-clients run demo test test-clients test-watch check lint format typecheck coverage golden bench bench-store soak audit build lock clean
+.PHONY: help setup setup-clients run demo test test-clients test-watch check lint format typecheck coverage golden bench bench-page bench-check bench-store soak audit build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,10 +57,16 @@ golden: setup ## Write the golden files anew; read the difference before you com
 	$(BIN)/pytest tests/golden --update-golden
 
 bench: setup ## Measure the proxy against nginx (Debian: apt-get install nginx-light)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-page: setup ## Measure at length, and write docs/performance.md
+	$(BIN)/python -m benchmarks --long --peer litellm --page docs
+
+bench-check: setup ## Count the proxy's instructions, and compare them to the baseline (Debian: apt-get install valgrind)
+	$(BIN)/python -m benchmarks.check $(ARGS)
 
 bench-store: setup ## Measure what storing a reply costs
-	$(BIN)/python -m benchmarks.stored
+	$(BIN)/python -m benchmarks --scenario stored
 
 soak: setup ## Load the proxy for a minute with faults and a restart, then with 1,000 streams at once
 	$(BIN)/python -m benchmarks.soak

@@ -4,34 +4,50 @@ Exit codes: 0 measured (goals missed included), 1 a server did not start or an a
 """
 
 import argparse
+import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from msgspec.structs import replace
-
-from benchmarks.model import BenchmarkError, Measurement, Scenario
-from benchmarks.report import Report, as_json, as_text, machine, results
-from benchmarks.rounds import measure
+from benchmarks import cpu, endurance, gap, hold, linear, peer, startup, stored, ttft
+from benchmarks.figures import Figure
+from benchmarks.model import DIALECTS, BenchmarkError, Measurement
+from benchmarks.nginx import MISSING, find_nginx
+from benchmarks.page import write_page
+from benchmarks.plan import QUICK_ROUNDS, Plan
+from benchmarks.report import Report, as_json, as_text, machine
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.servers import NGINX_MISSING, find_nginx, running
 
-QUICK_ROUNDS = 2
-QUICK_SHARE = 10
-"""A quick round is so much smaller."""
+ROUNDS = 5
+OTHERS: dict[str, tuple[str, Callable[[Plan], list[Figure]]]] = {
+    "ttft": (ttft.ABOUT, ttft.run),
+    "hold": (hold.ABOUT, hold.run),
+    "gap": (gap.ABOUT, gap.run),
+    "startup": (startup.ABOUT, startup.run),
+    "stored": (stored.ABOUT, stored.run),
+    "long": (endurance.ABOUT, endurance.run),
+}
+"""What is measured in ways of its own."""
+LINEAR = "linear"
+NAMES = (*SCENARIOS, *OTHERS, LINEAR)
+LENGTHY = ("long",)
+"""Only done where they are asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark and return its exit code."""
     arguments = _parser().parse_args(argv)
-    scenarios = [SCENARIOS[name] for name in arguments.scenario or SCENARIOS]
-    rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else 5)
-    if arguments.quick:
-        scenarios = [replace(one, count=max(one.concurrency, one.count // QUICK_SHARE)) for one in scenarios]
+    names = arguments.scenario or [name for name in NAMES if name not in LENGTHY or arguments.long]
+    rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
+    dialects = [dialect for dialect in DIALECTS if dialect in (arguments.dialect or DIALECTS)]
+    plan = Plan(_say, rounds, dialects, quick=arguments.quick, with_peer=arguments.peer is not None)
     if find_nginx() is None:
-        _say(NGINX_MISSING)
+        _say(MISSING)
     try:
-        report = run(scenarios, rounds)
+        report = run(names, plan, shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if argv is None else argv)]))
+        if arguments.page is not None:
+            write_page(report, arguments.page)
     except BenchmarkError as error:
         _say(str(error))
         return 1
@@ -41,31 +57,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(scenarios: Sequence[Scenario], rounds: int) -> Report:
-    """Start the servers, measure, and end them. Raises `BenchmarkError`."""
+def run(names: Sequence[str], plan: Plan, command: str) -> Report:
+    """Measure what is named. Raises `BenchmarkError`."""
+    figures: list[Figure] = []
     measurements: list[Measurement] = []
-    with running(scenarios) as targets:
-        for target in targets:
-            _say(f"{target.name} is process {target.pid}, on port {target.port}")
-        for scenario in scenarios:
-            _say(f"{scenario.name}: {scenario.about}")
-            measurements += measure(scenario, targets, rounds, _say)
-    return Report(machine(), rounds, results(scenarios, measurements), measurements)
+    series: list[linear.Series] = []
+    if scenarios := [SCENARIOS[name] for name in SCENARIOS if name in names]:
+        figures, measurements = cpu.run(scenarios, plan)
+    for name, (about, measure) in OTHERS.items():
+        if name in names:
+            plan.say(f"{name}: {about}")
+            figures += measure(plan)
+    if LINEAR in names:
+        plan.say(f"{LINEAR}: {linear.ABOUT}")
+        found, series = linear.run(plan)
+        figures += found
+    return Report(machine(), command, plan.rounds, figures, measurements, series)
 
 
 def _parser() -> argparse.ArgumentParser:
     about = "Measure what the proxy costs, as a multiple of nginx passing the bytes through."
-    listed = "\n".join(f"  {one.name:<8} {one.about}" for one in SCENARIOS.values())
+    abouts = {name: scenario.about for name, scenario in SCENARIOS.items()}
+    abouts |= {name: about for name, (about, _) in OTHERS.items()} | {LINEAR: linear.ABOUT}
     parser = argparse.ArgumentParser(
         "python -m benchmarks",
         description=about,
-        epilog=f"scenarios:\n{listed}",
+        epilog="scenarios:\n" + "\n".join(f"  {name:<8} {abouts[name]}" for name in NAMES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--scenario", nargs="+", choices=SCENARIOS, metavar="NAME", help="only these")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help=f"default 5; with --quick {QUICK_ROUNDS}")
+    parser.add_argument("--scenario", nargs="+", choices=NAMES, metavar="NAME", help="only these")
+    parser.add_argument("--dialect", nargs="+", choices=DIALECTS, metavar="NAME", help=f"only {', '.join(DIALECTS)}")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help=f"default {ROUNDS}; with --quick {QUICK_ROUNDS}")
     parser.add_argument("--quick", action="store_true", help="short rounds: a rough figure within seconds")
+    parser.add_argument("--long", action="store_true", help="200,000 requests as well, which take minutes")
+    parser.add_argument("--peer", choices=[peer.NAME], help="measure this proxy as well; it is installed on first use")
     parser.add_argument("--json", action="store_true", help="all figures as JSON, each round's too")
+    parser.add_argument("--page", type=Path, metavar="FOLDER", help="write performance.md and its plots there, too")
     return parser
 
 

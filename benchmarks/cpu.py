@@ -1,45 +1,25 @@
-"""CPU time of a process and all its descendants, from Linux's accounts (`proc(5)`, `clock_getcpuclockid(3)`)."""
+"""CPU time of the scenarios, each put to every target in interleaved rounds."""
 
-import contextlib
-import os
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Sequence
 
-_TICK = 1 / os.sysconf("SC_CLK_TCK")
-_PPID, _CUTIME, _CSTIME = 1, 13, 14
-"""Places in /proc/<pid>/stat, counted from the state, which follows the command in its brackets."""
+from msgspec.structs import replace
 
-
-def tree_seconds(pid: int) -> float:
-    """User and system time of `pid` and its descendants, those that have ended included. Raises `OSError`."""
-    children: dict[int, list[int]] = {}
-    stats: dict[int, list[str]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            stat = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        process = int(path.parent.name)
-        stats[process] = stat
-        children.setdefault(int(stat[_PPID]), []).append(process)
-    total = _own_seconds(pid) + _ended_children(stats[pid])
-    for one in _descend(pid, children):
-        with contextlib.suppress(OSError):  # it has just ended; its parent's account has it from now on
-            total += 0 if one == pid else _own_seconds(one) + _ended_children(stats[one])
-    return total
+from benchmarks.figures import Figure, cpu_figures
+from benchmarks.model import Measurement, Scenario
+from benchmarks.plan import Plan
+from benchmarks.rounds import measure
+from benchmarks.servers import running
 
 
-def _descend(pid: int, children: dict[int, list[int]]) -> Iterator[int]:
-    yield pid
-    for child in children.get(pid, ()):
-        yield from _descend(child, children)
-
-
-def _own_seconds(pid: int) -> float:
-    """utime + stime, to the nanosecond: the clock whose id is made of `pid` (stat has hundredths of a second)."""
-    return time.clock_gettime((~pid << 3) | 2)
-
-
-def _ended_children(stat: list[str]) -> float:
-    return (int(stat[_CUTIME]) + int(stat[_CSTIME])) * _TICK
+def run(scenarios: Sequence[Scenario], plan: Plan) -> tuple[list[Figure], list[Measurement]]:
+    """Raises `BenchmarkError`."""
+    scenarios = [replace(one, count=max(one.concurrency, plan.scaled(one.count))) for one in scenarios]
+    measurements: list[Measurement] = []
+    with running(scenarios, with_peer=plan.with_peer) as servers:
+        targets = servers.targets(plan.dialects)
+        for target in targets:
+            plan.say(f"{target.name} is process {target.pid}, on port {target.port}")
+        for scenario in scenarios:
+            plan.say(f"{scenario.name}: {scenario.about}")
+            measurements += measure(scenario, targets, plan.rounds, plan.say)
+    return cpu_figures(scenarios, measurements), measurements

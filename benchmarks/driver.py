@@ -4,6 +4,7 @@ Run as `python -m benchmarks.driver`: reads a `Job` as JSON from stdin, and prin
 """
 
 import asyncio
+import math
 import sys
 import time
 from typing import cast
@@ -28,21 +29,36 @@ class Load:
             f"POST {exchange.path} HTTP/1.1\r\nHost: localhost:{job.port}\r\nContent-Type: application/json\r\n"
             f"Authorization: Bearer any\r\nContent-Length: {len(exchange.body)}\r\n\r\n"
         ).encode() + exchange.body
-        self.left = job.count
-        self.wanted = job.count
+        self.first_content = job.first_content.encode()
+        self.first_contents: list[float] = []
+        self.longest_gap = 0.0
+        self.most_open = 0
+        self._left = job.count
+        self._end = math.inf if job.seconds is None else max(time.monotonic(), job.start_at) + job.seconds
+        self._under_way = 0
+        self._open = 0
         self.answers: list[tuple[int, bytes]] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def take(self) -> bool:
         """Whether one more request is to be sent."""
-        if self.left == 0:
+        if self._left == 0 or time.monotonic() >= self._end:
             return False
-        self.left -= 1
+        self._left -= 1
+        self._under_way += 1
         return True
 
-    def keep(self, status: int, body: bytes) -> None:
+    def begin_answer(self) -> None:
+        self._open += 1
+        self.most_open = max(self.most_open, self._open)
+
+    def end_answer(self, status: int, body: bytes) -> None:
+        self._open -= 1
+        self._under_way -= 1
         self.answers.append((status, body))
-        if len(self.answers) == self.wanted and not self.done.done():
+
+    def check_end(self) -> None:
+        if not self._under_way and not self.done.done():
             self.done.set_result(None)
 
     def fail(self, message: str) -> None:
@@ -59,6 +75,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waits = False
+        self._waits_for_content = False
+        self._sent = self._last = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one only in what it does
@@ -67,9 +85,18 @@ class Connection(asyncio.Protocol):
         """Send the next request, if there is one."""
         self._waits = self._load.take()
         if self._waits and self._transport is not None:
+            self._waits_for_content = bool(self._load.first_content)
+            self._sent = time.perf_counter()
             self._transport.write(self._load.request)
 
     def data_received(self, data: bytes) -> None:
+        now = time.perf_counter()
+        if self._last:
+            self._load.longest_gap = max(self._load.longest_gap, now - self._last)
+        self._last = now
+        if self._waits_for_content and self._load.first_content in data:
+            self._waits_for_content = False
+            self._load.first_contents.append(now - self._sent)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -80,13 +107,18 @@ class Connection(asyncio.Protocol):
             self._load.fail("a connection was closed before the answer's end")
 
     # httptools' callbacks
+    def on_message_begin(self) -> None:
+        self._load.begin_answer()
+
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        self._load.keep(self._parser.get_status_code(), b"".join(self._body))
+        self._load.end_answer(self._parser.get_status_code(), b"".join(self._body))
         self._body.clear()
+        self._last = 0.0
         self.send()
+        self._load.check_end()
 
 
 async def drive(job: Job) -> Outcome:
@@ -100,9 +132,11 @@ async def drive(job: Job) -> Outcome:
                 await loop.create_connection(lambda: Connection(load), "127.0.0.1", job.port)
                 for _ in range(min(job.concurrency, job.count))
             ]
+            await asyncio.sleep(job.start_at - time.monotonic())
             started = time.perf_counter()
             for _, connection in made:
                 connection.send()
+            load.check_end()
             await load.done
     except TimeoutError:
         return Outcome(error=f"{len(load.answers)} of {job.count} answers came within {TIME_LIMIT:g} s")
@@ -115,7 +149,7 @@ async def drive(job: Job) -> Outcome:
     for status, body in load.answers:
         if wrong := fault(exchange.form, status, body, exchange.expected):
             return Outcome(error=f"{exchange.path}: {wrong}")
-    return Outcome(wall_seconds=seconds)
+    return Outcome(seconds, len(load.answers), load.first_contents, load.longest_gap, load.most_open)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""Measurements → a table for people, or JSON."""
+"""Figures → a table for people, or JSON."""
 
 import datetime
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
 import msgspec
 from msgspec import Struct
 
 from augment_open_proxy import __version__
-from benchmarks.model import Measurement, Scenario
-from benchmarks.servers import PROXY_LOG, nginx_version
+from benchmarks.figures import Figure
+from benchmarks.linear import Series
+from benchmarks.model import Measurement
+from benchmarks.nginx import nginx_version
+from benchmarks.servers import PROXY_LOG
 
-FLOOR = "nginx"
+_HEAD = ("scenario", "target", "", "value", "unit", "x nginx", "x chat", "goal", "")
+_LEFT = (0, 1, 2, 4, 7, 8)
 
 
 class Machine(Struct, frozen=True):
@@ -30,24 +33,13 @@ class Machine(Struct, frozen=True):
     log: str = PROXY_LOG
 
 
-class Result(Struct, frozen=True):
-    """A scenario on a target: medians over the rounds, in microseconds for each unit."""
-
-    scenario: str
-    target: str
-    unit: str
-    cpu_us: float
-    wall_us: float
-    ratio: float | None
-    """CPU time as a multiple of nginx's in the same round; `None` without nginx, and for nginx itself."""
-    goal: float | None
-
-
 class Report(Struct, frozen=True):
     machine: Machine
+    command: str
     rounds: int
-    results: list[Result]
+    figures: list[Figure]
     measurements: list[Measurement]
+    series: list[Series] = []
 
 
 def machine() -> Machine:
@@ -62,38 +54,14 @@ def machine() -> Machine:
     )
 
 
-def results(scenarios: Iterable[Scenario], measurements: Sequence[Measurement]) -> list[Result]:
-    """The medians, in the order in which scenarios and targets were measured."""
-    found: list[Result] = []
-    for scenario in scenarios:
-        own = [one for one in measurements if one.scenario == scenario.name]
-        floor = {one.round: one.cpu_us for one in own if one.target == FLOOR}
-        for target in dict.fromkeys(one.target for one in own):
-            taken = [one for one in own if one.target == target]
-            ratios = [one.cpu_us / floor[one.round] for one in taken if target != FLOOR and floor.get(one.round)]
-            found.append(
-                Result(
-                    scenario=scenario.name,
-                    target=target,
-                    unit=scenario.unit,
-                    cpu_us=median(one.cpu_us for one in taken),
-                    wall_us=median(one.wall_us for one in taken),
-                    ratio=median(ratios) if ratios else None,
-                    goal=None if target == FLOOR else scenario.goal,
-                )
-            )
-    return found
-
-
 def as_json(report: Report) -> str:
     return msgspec.json.format(msgspec.json.encode(report)).decode()
 
 
 def as_text(report: Report) -> str:
     """A table, and below it where and how the figures were taken."""
-    rows: list[tuple[str, ...]] = [("scenario", "target", "CPU µs", "wall µs", "per", "ratio", "goal")]
-    rows += (_row(result) for result in report.results)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rows = [_HEAD, *(row(figure) for figure in report.figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     table = "\n".join(_aligned(row, widths) for row in rows)
     about = report.machine
     return (
@@ -104,21 +72,30 @@ def as_text(report: Report) -> str:
     )
 
 
-def _row(result: Result) -> tuple[str, ...]:
+def row(figure: Figure) -> tuple[str, ...]:
+    """The figure as the cells of a table."""
     return (
-        result.scenario,
-        result.target,
-        f"{result.cpu_us:.2f}",
-        f"{result.wall_us:.2f}",
-        result.unit,
-        "" if result.ratio is None else f"{result.ratio:.1f}",
-        "" if result.goal is None else f"≤ {result.goal:g}",
+        figure.scenario,
+        figure.target,
+        figure.quantity,
+        f"{figure.value:,.2f}",
+        figure.unit,
+        "" if figure.ratio is None else f"{figure.ratio:.1f}",
+        "" if figure.to_chat is None else f"{figure.to_chat:.2f}",
+        goal_of(figure),
+        {None: "", True: "met", False: "missed"}[figure.is_met],
     )
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+def goal_of(figure: Figure) -> str:
+    if figure.goal is None:
+        return ""
+    return f"≤ {figure.goal.most:g}" + ("x nginx" if figure.goal.of == "ratio" else f" {figure.unit}")
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     words = (
-        w.rjust(n) if 2 <= column != 4 else w.ljust(n) for column, (w, n) in enumerate(zip(row, widths, strict=True))
+        w.ljust(n) if column in _LEFT else w.rjust(n) for column, (w, n) in enumerate(zip(cells, widths, strict=True))
     )
     return "  ".join(words).rstrip()
 

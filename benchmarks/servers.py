@@ -1,159 +1,175 @@
 """Starts what is measured and what it needs, each as a child process, on loopback and in a temporary folder."""
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
-from benchmarks.model import BenchmarkError, Scenario, Target
+from benchmarks import peer
+from benchmarks.model import DIALECTS, BenchmarkError, Dialect, Scenario, Target
+from benchmarks.nginx import find_nginx, nginx_command
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
-NGINX_MISSING = (
-    "nginx is missing, so there are no ratios. Debian: apt-get install nginx-light; Fedora: dnf install nginx"
-)
+_RETRY_SECONDS = 0.001
+_PROBE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 PROXY_LOG = "at info, into a file"
+_NGINX_SHARE, _PEER_SHARE = 4.0, 0.05
 
-_NGINX_CONF = """\
-daemon off;
-master_process off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr error;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off;
-    client_max_body_size 64m;
-    client_body_buffer_size 16m;
-    client_body_temp_path {folder}/client;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    keepalive_requests 100000000;
-    upstream backend {{
-        server 127.0.0.1:{backend};
-        keepalive 256;
-        keepalive_requests 100000000;
-    }}
-    server {{
-        listen 127.0.0.1:{port} backlog=2048;
-        location / {{
-            proxy_pass http://backend;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_buffering off;
-        }}
-    }}
-}}
-"""
-"""Debian's defaults, but for what makes it one process that passes each byte on at once. (As a single process it needs
-no rights in the folder but the user's own.)"""
+
+class Servers(Struct, frozen=True):
+    """What runs: the stand-in for the backend, the proxy on it, nginx where there is one, and a peer if asked for."""
+
+    backend: Target
+    proxy: Target
+    nginx: Target | None = None
+    peer: Target | None = None
+
+    def targets(self, dialects: Sequence[Dialect] = DIALECTS) -> list[Target]:
+        """What is compared: the proxy and the peer in each of the dialects, and nginx."""
+        spoken = [msgspec.structs.replace(self.proxy, surface=dialect) for dialect in dialects]
+        if self.peer is not None:
+            spoken += (msgspec.structs.replace(self.peer, surface=one) for one in dialects if one in peer.DIALECTS)
+        return [*spoken, *([self.nginx] if self.nginx else [])]
 
 
 @contextlib.contextmanager
-def running(scenarios: Iterable[Scenario]) -> Iterator[list[Target]]:
-    """The targets, on a backend that knows these scenarios: the proxy, and nginx where there is one."""
+def running(scenarios: Iterable[Scenario], *, with_peer: bool = False) -> Iterator[Servers]:
+    """All of them, with a backend that knows these scenarios."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aop-bench-")))
-        backend = stack.enter_context(_backend(scenarios))
-        targets = [stack.enter_context(_proxy(folder, backend))]
-        if nginx := find_nginx():
-            targets.append(stack.enter_context(_nginx(nginx, folder, backend)))
-        yield targets
-
-
-def find_nginx() -> str | None:
-    """nginx' path; Debian installs it where only root's PATH leads."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+        backend = stack.enter_context(running_backend(scenarios))
+        proxy = stack.enter_context(running_proxy(folder, backend.port))
+        command = find_nginx()
+        nginx = stack.enter_context(_nginx(command, folder, backend.port)) if command else None
+        compared = stack.enter_context(_peer(folder, backend.port)) if with_peer else None
+        yield Servers(backend, proxy, nginx, compared)
 
 
 @contextlib.contextmanager
-def _backend(scenarios: Iterable[Scenario]) -> Iterator[int]:
-    """The backend's port."""
+def running_backend(scenarios: Iterable[Scenario]) -> Iterator[Target]:
     command = [sys.executable, "-m", "benchmarks.backend"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with _ending(process):
+    with ending(process):
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(msgspec.json.encode({scenario.marker: scenario.lines for scenario in scenarios}))
+        process.stdin.write(msgspec.json.encode({scenario.marker: scenario.script for scenario in scenarios}))
         process.stdin.close()
         port = process.stdout.readline()
         if not port:
             raise BenchmarkError("the backend did not start")
-        yield int(port)
+        yield Target("backend", "backend", int(port), process.pid)
 
 
 @contextlib.contextmanager
-def _proxy(folder: Path, backend: int) -> Iterator[Target]:
-    """The proxy as a user has it: the command, default settings, nothing else in the environment."""
-    home, bin_, log = folder / "home", folder / "bin", folder / "proxy.log"
+def running_proxy(
+    folder: Path,
+    backend: int,
+    command: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    seconds: float = START_SECONDS,
+) -> Iterator[Target]:
+    """The proxy in front of the port `backend`, with default settings and its state in `folder`.
+
+    `command` is what starts it if not the command that a user has; its start may take so many `seconds`.
+    """
+    port = free_port()
+    home, log = folder / "home", folder / "proxy.log"
     home.mkdir()
-    bin_.mkdir()
-    environment = {
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*(command or proxy_command()), "--port", str(port)],
+            cwd=home,
+            env={**proxy_environment(home, backend), **(environment or {})},
+            stdout=output,
+            stderr=output,
+        )
+    with ending(process):
+        _wait_for(process, port, "the proxy", log, seconds)
+        yield Target("proxy", "chat", port, process.pid)
+
+
+def proxy_command() -> list[str]:
+    """The command that a user has."""
+    command = Path(sys.executable).parent / "augment-open-proxy"
+    if not command.exists():
+        raise BenchmarkError(f"{command} is missing: run `make setup`")
+    return [str(command)]
+
+
+def proxy_module() -> list[str]:
+    """The same, for what must start the interpreter itself."""
+    return [sys.executable, "-m", "augment_open_proxy"]
+
+
+def proxy_environment(home: Path, backend: int) -> dict[str, str]:
+    """Where the backend is, and nothing else that the proxy would heed."""
+    return {
         "HOME": str(home),
-        "PATH": str(bin_),  # empty, so that `auggie` is not found
+        "PATH": str(home / "bin"),  # which is not there, so that `auggie` is not found
         "LANG": "C.UTF-8",
         "AUGMENT_API_TOKEN": "benchmark",
         "AUGMENT_API_URL": f"http://127.0.0.1:{backend}",
     }
-    port = _free_port()
-    command = [_proxy_command(), "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=home, env=environment, stdout=output, stderr=output)
-    with _ending(process):
-        _wait_for(process, port, "the proxy", log)
-        yield Target("proxy", "chat", port, process.pid)
-
-
-def _proxy_command() -> str:
-    command = Path(sys.executable).parent / "augment-open-proxy"
-    if not command.exists():
-        raise BenchmarkError(f"{command} is missing: run `make setup`")
-    return str(command)
 
 
 @contextlib.contextmanager
 def _nginx(command: str, folder: Path, backend: int) -> Iterator[Target]:
-    port = _free_port()
-    config, log = folder / "nginx.conf", folder / "nginx.log"
-    config.write_text(_NGINX_CONF.format(folder=folder, port=port, backend=backend), encoding="utf-8")
+    port, log = free_port(), folder / "nginx.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [command, "-p", str(folder), "-e", "stderr", "-c", str(config)], stdout=output, stderr=output
-        )
-    with _ending(process):
+        process = subprocess.Popen(nginx_command(command, folder, port, backend), stdout=output, stderr=output)
+    with ending(process):
         _wait_for(process, port, "nginx", log)
-        yield Target("nginx", "backend", port, process.pid, repeat=4)
+        yield Target("nginx", "backend", port, process.pid, share=_NGINX_SHARE)
 
 
-def _free_port() -> int:
+@contextlib.contextmanager
+def _peer(folder: Path, backend: int) -> Iterator[Target]:
+    port, log = free_port(), folder / "peer.log"
+    command, environment = peer.command(folder, port, backend)
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+    with ending(process):
+        _wait_for(process, port, peer.NAME, log, peer.START_SECONDS)
+        yield Target(peer.NAME, "chat", port, process.pid, share=_PEER_SHARE)
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int, name: str, log: Path) -> None:
-    """Wait until a server accepts connections."""
-    end = time.monotonic() + START_SECONDS
+def _wait_for(
+    process: subprocess.Popen[bytes], port: int, name: str, log: Path, seconds: float = START_SECONDS
+) -> None:
+    if not has_answered(process, port, seconds):
+        raise BenchmarkError(f"{name} did not start:\n{log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
+
+
+def has_answered(process: subprocess.Popen[bytes], port: int, seconds: float = START_SECONDS) -> bool:
+    """Whether a server comes to answer. It is asked as soon as the port is there; the question waits in its queue."""
+    end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.01)
-    raise BenchmarkError(f"{name} did not start:\n{log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=seconds) as asked:
+            asked.sendall(_PROBE)
+            if asked.recv(64):
+                return True
+        time.sleep(_RETRY_SECONDS)
+    return False
 
 
 @contextlib.contextmanager
-def _ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Ends the process, and closes its pipes."""
     with process:
         try:
@@ -164,12 +180,3 @@ def _ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def nginx_version() -> str:
-    """As nginx tells it, or that there is none."""
-    command = find_nginx()
-    if command is None:
-        return "no nginx"
-    told = subprocess.run([command, "-v"], capture_output=True, text=True, timeout=10, check=False).stderr
-    return told.strip().removeprefix("nginx version: ").replace("/", " ") or command

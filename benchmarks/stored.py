@@ -1,39 +1,50 @@
-"""What storing a reply costs: `python -m benchmarks.stored` (`make bench-store`).
+"""What storing a reply costs on top: the proxy as a user has it, on SQLite in its state folder."""
 
-The proxy as a user has it, on SQLite in its state folder; chats with and without `store: true`, interleaved.
-Exit codes: 0 measured, 1 a server did not start or an answer was wrong.
-"""
+from statistics import median
 
-import statistics
-import sys
+from msgspec.structs import replace
 
-from benchmarks.model import BenchmarkError, Measurement
+from benchmarks.conversation import Conversation
+from benchmarks.figures import FLOOR, Figure, Goal
+from benchmarks.model import Dialect, Measurement, Scenario
+from benchmarks.plan import Plan
 from benchmarks.rounds import measure
-from benchmarks.scenarios import SCENARIOS, stored
+from benchmarks.scenarios import SCENARIOS, SHORT, exchanges, question
 from benchmarks.servers import running
 
-ROUNDS = 5
-GOAL = 60.0
-"""Microseconds of CPU time for each stored reply, on top."""
+ABOUT = "what it costs to store a short whole reply, on top of answering it"
+GOAL = 2.1
+"""The most that it may cost, as a multiple of nginx's whole `unary`: 60 µs where that takes 29 µs."""
+_DIALECTS: tuple[Dialect, ...] = ("chat", "responses")
+"""Those whose replies can be stored."""
 
 
-def main() -> int:
-    """Measure, print, and return the exit code."""
-    scenarios = [SCENARIOS["unary"], stored()]
-    found: dict[str, list[Measurement]] = {scenario.name: [] for scenario in scenarios}
-    try:
-        with running(scenarios) as targets:
-            proxy = [target for target in targets if target.name == "proxy"]
-            for _ in range(ROUNDS):
-                for scenario in scenarios:
-                    found[scenario.name] += measure(scenario, proxy, 1, lambda line: print(line, file=sys.stderr))
-    except BenchmarkError as error:
-        print(error, file=sys.stderr)
-        return 1
-    plain, kept = (statistics.median(one.cpu_us for one in found[scenario.name]) for scenario in scenarios)
-    print(f"not stored {plain:.0f} µs, stored {kept:.0f} µs: {kept - plain:.0f} µs for storing (goal: {GOAL:.0f})")
-    return 0
+def scenario() -> Scenario:
+    """As `unary`, each of them stored."""
+    stored = exchanges(Conversation((question("stored"),)), SHORT, stream=False, store=True)
+    return replace(SCENARIOS["unary"], name="stored", about=ABOUT, exchanges=stored)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(plan: Plan) -> list[Figure]:
+    """Raises `BenchmarkError`."""
+    plain, stored = SCENARIOS["unary"], scenario()
+    if plan.quick:
+        plain, stored = (replace(one, count=plan.scaled(one.count)) for one in (plain, stored))
+    found: list[Measurement] = []
+    with running([plain, stored]) as servers:
+        dialects = [dialect for dialect in _DIALECTS if dialect in plan.dialects]
+        targets = servers.targets(dialects)
+        for number in range(1, plan.rounds + 1):
+            for asked in (plain, stored):
+                found += (replace(one, round=number) for one in measure(asked, targets, 1, plan.say))
+    return [_figure(f"proxy {dialect}", found) for dialect in dialects]
+
+
+def _figure(target: str, found: list[Measurement]) -> Figure:
+    times = {(one.scenario, one.target, one.round): one.cpu_us for one in found}
+    rounds = sorted({one.round for one in found})
+    added = [times["stored", target, number] - times["unary", target, number] for number in rounds]
+    floors = [times.get(("unary", FLOOR, number)) for number in rounds]
+    ratios = [extra / floor for extra, floor in zip(added, floors, strict=True) if floor]
+    ratio = median(ratios) if ratios else None
+    return Figure("stored", target, "CPU added", median(added), "µs/request", ratio, goal=Goal(GOAL, "ratio"))

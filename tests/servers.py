@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from augment_open_proxy.journal.log import Log
+from augment_open_proxy.server.assembly import open_app
 from augment_open_proxy.server.listen import open_sockets, urls
-from augment_open_proxy.server.run import Server, open_app
+from augment_open_proxy.server.run import Server
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.simulator import Simulator
 

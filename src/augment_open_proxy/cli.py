@@ -16,8 +16,10 @@ from augment_open_proxy import __version__
 from augment_open_proxy.settings import APP_NAME, OPTIONS, Option, Settings, SettingsError, load
 
 if TYPE_CHECKING:
+    import socket
+
     from augment_open_proxy.server.keys import KeyFile
-    from augment_open_proxy.server.run import Ready
+    from augment_open_proxy.server.ready import Ready
 
 CLIENT_HINTS = (
     ("Claude Code", "ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN={key} claude"),
@@ -189,24 +191,29 @@ def _flag_help(option: Option) -> str:
 
 def _serve(settings: Settings, *, demo: bool) -> int:
     from augment_open_proxy.server.listen import ListenError, open_sockets, urls
+    from augment_open_proxy.server.stopping import Stop
 
-    try:
-        sockets = open_sockets(settings.host, settings.port)
-    except ListenError as error:
-        return _fail(str(error), 1)
-    try:
-        from augment_open_proxy.server.run import serve
+    sockets: list[socket.socket] = []
+    with Stop() as stop:
+        try:
+            sockets = open_sockets(settings.host, settings.port)
+            if settings.workers == 1:
+                from augment_open_proxy.server.run import serve
+            else:
+                from augment_open_proxy.server.workers import serve
 
-        where = urls(sockets, settings.host)
+            where = urls(sockets, settings.host)
 
-        def announce(ready: "Ready") -> None:
-            sys.stderr.write(banner(where, ready, settings, demo, styled=_styled()))
-            sys.stderr.flush()
+            def announce(ready: "Ready") -> None:
+                sys.stderr.write(banner(where, ready, settings, demo, styled=_styled()))
+                sys.stderr.flush()
 
-        return serve(settings, sockets, demo=demo, on_ready=announce)
-    finally:
-        for bound in sockets:
-            bound.close()
+            return serve(settings, sockets, stop, demo=demo, on_ready=announce)
+        except ListenError as error:
+            return _fail(str(error), 1)
+        finally:
+            for bound in sockets:
+                bound.close()
 
 
 def _models(settings: Settings, *, as_json: bool) -> int:
@@ -299,6 +306,8 @@ def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, 
     else:
         rows += _CREDENTIALS_HELP
     rows += (("state", ready.state), ("store", ready.store))
+    if ready.workers > 1:
+        rows.append(("workers", f"{ready.workers} processes"))
     if ready.made_key is not None:
         rows.append(("client key", f"{ready.made_key} (other machines can reach the port, so a key is asked for)"))
     key = ready.made_key or ("<key>" if ready.needs_key else "any")

@@ -8,7 +8,9 @@ files and the test of the documentation follow from it.
 # `_setting` is `dataclasses.field` by another name, so no default is shared:
 # ruff: noqa: RUF009
 
+import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 APP_NAME = "augment-open-proxy"
+MOST_WORKERS = 64
 
 Logging = Literal["none", "info", "body"]
 LogFormat = Literal["text", "json"]
@@ -83,6 +86,20 @@ def _whole(low: int, high: int, accepted: str = "") -> Parser[int]:
     return parse
 
 
+def _workers(text: str) -> int:
+    if text.lower() == "auto":
+        return 1 if sys.platform == "win32" else min(_cores(), MOST_WORKERS)
+    number = _count_of_workers(text)
+    if sys.platform == "win32" and number > 1:
+        raise ValueError("1: processes cannot share a port on Windows as this needs it")
+    return number
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _one_of(values: Mapping[str, T]) -> Parser[T]:
     *words, last = dict.fromkeys(str(value) for value in values.values())
 
@@ -95,6 +112,7 @@ def _one_of(values: Mapping[str, T]) -> Parser[T]:
     return parse
 
 
+_count_of_workers = _whole(1, MOST_WORKERS, f"a whole number from 1 to {MOST_WORKERS}, or auto: one for each core")
 _milliseconds = _whole(0, 10**12, "a whole number of milliseconds, or 0 for no limit")
 
 
@@ -348,6 +366,9 @@ class Settings:
     )
     queue_timeout: float | None = _setting(
         "AOP_QUEUE_TIMEOUT_MS", "30000", _timeout, "--queue-timeout-ms MS", "how long a turn waits for these limits"
+    )
+    workers: int = _setting(
+        "AOP_WORKERS", "1", _workers, "--workers N", "processes that serve, or auto: one for each core"
     )
     shutdown_grace: float | None = _setting(
         "AOP_SHUTDOWN_GRACE_MS",

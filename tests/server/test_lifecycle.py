@@ -18,7 +18,7 @@ import pytest
 
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.server import run
-from augment_open_proxy.server.run import open_app
+from augment_open_proxy.server.assembly import open_app
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.simulator import Send, Step
 from tests.asking import APIS, CHAT, Api, ask, every_api, read, request, streamed_and_whole

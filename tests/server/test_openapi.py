@@ -15,9 +15,9 @@ import pytest
 
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.server.app import App
+from augment_open_proxy.server.assembly import open_app
 from augment_open_proxy.server.openapi import APIS, Operation, document
 from augment_open_proxy.server.openapi_schemas import Schemas
-from augment_open_proxy.server.run import open_app
 from augment_open_proxy.settings import Settings
 from tests.servers import Proxy
 

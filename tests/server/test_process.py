@@ -82,6 +82,33 @@ def test_without_credentials_it_starts_and_says_how_to_get_them(tmp_path: Path) 
         assert process.returncode == 0
 
 
+SIGNALLED = """
+import os, sys
+from augment_open_proxy.cli import main
+from augment_open_proxy.server import listen
+open_sockets = listen.open_sockets
+def opening(host, port):
+    sockets = open_sockets(host, port)
+    os.kill(os.getpid(), {number:d})
+    return sockets
+listen.open_sockets = opening
+sys.exit(main())
+"""
+"""The command, which gets a signal as soon as the port listens."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_as_soon_as_the_port_listens_ends_it_with_zero(tmp_path: Path, number: signal.Signals) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED.format(number=number), "--port", "0"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_banner_says_where_the_credentials_come_from_and_never_the_token(tmp_path: Path) -> None:
     secret = "token-4711"
     more = {"AUGMENT_API_TOKEN": secret, "AUGMENT_API_URL": "https://tenant.example"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = {
-    *("aiohttp", "yarl", "aiosqlite", "alembic", "asyncpg", "cryptography", "jsonschema", "platformdirs", "pydantic"),
+    *("aiohttp", "yarl", "aiosqlite", "alembic", "asyncpg", "cryptography", "jsonschema", "pydantic"),
     *("pypdf", "quicktok", "rich", "sqlalchemy", "sqlite3", "starlette", "websockets"),
 }
 """Libraries that a request may need, and the start does not."""

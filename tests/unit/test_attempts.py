@@ -38,6 +38,8 @@ class Backend:
     async def read(self) -> bytes:
         return self._chunks.pop(0)
 
+    is_at_end = False
+
     async def read_unless_silent(self, _: float) -> bytes:
         return await self.read()
 

@@ -14,6 +14,7 @@ import pytest
 
 from augment_open_proxy import __version__
 from augment_open_proxy.cli import banner, main
+from augment_open_proxy.server.stopping import Stop
 from augment_open_proxy.settings import Settings, load
 
 URL = "http://localhost:7888"
@@ -21,11 +22,11 @@ URL = "http://localhost:7888"
 
 def ready(**given: Any) -> Any:
     known = {"credentials": "the session of auggie", "state": "/state", "store": "/state/store.db"}
-    return SimpleNamespace(**known | {"made_key": None, "needs_key": False, "notices": ()} | given)
+    return SimpleNamespace(**known | {"made_key": None, "needs_key": False, "notices": (), "workers": 1} | given)
 
 
 class Server:
-    """Stands in for `server.run`, and remembers what it was asked for."""
+    """Stands in for `server.run` and `server.workers`, and remembers what it was asked for."""
 
     def __init__(self) -> None:
         self.settings: Settings | None = None
@@ -35,7 +36,13 @@ class Server:
         self.trouble: type[BaseException] | None = None
 
     def serve(
-        self, settings: Settings, sockets: list[socket.socket], *, demo: bool, on_ready: Callable[[Any], None]
+        self,
+        settings: Settings,
+        sockets: list[socket.socket],
+        stop: Stop,
+        *,
+        demo: bool,
+        on_ready: Callable[[Any], None],
     ) -> int:
         self.settings, self.demo = settings, demo
         self.names = [one.getsockname() for one in sockets]
@@ -52,9 +59,10 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     server = Server()
-    module = ModuleType("augment_open_proxy.server.run")
-    vars(module).update(serve=server.serve, list_models=server.list_models)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for name in ("run", "workers"):
+        module = ModuleType(f"augment_open_proxy.server.{name}")
+        vars(module).update(serve=server.serve, list_models=server.list_models)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     return server
 
 
@@ -169,6 +177,7 @@ def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None
         "--max-concurrency": "7",
         "--rate-limit": "8",
         "--queue-timeout-ms": "9",
+        "--workers": "2",
         "--shutdown-grace-ms": "10",
         "--log-body-limit": "14",
         "--body-limit": "4",

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import pytest
 
 from augment_open_proxy.core.errors import ErrorKind, ProxyError
-from augment_open_proxy.core.events import Event
 from augment_open_proxy.server import limits
+from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.limits import Limits
 
 
@@ -34,10 +34,10 @@ class Turns:
         async for _ in self._limits.within(self._batches(name)):
             pass
 
-    async def _batches(self, name: str) -> AsyncGenerator[list[Event]]:
+    async def _batches(self, name: str) -> AsyncGenerator[Batch]:
         self.begun.append(name)
         await self._ends[name].wait()
-        yield []
+        yield 0, []
 
 
 async def settle() -> None:
@@ -54,8 +54,8 @@ def play(story: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_without_limits_a_turn_goes_its_own_way() -> None:
-    async def batches() -> AsyncGenerator[list[Event]]:
-        yield []
+    async def batches() -> AsyncGenerator[Batch]:
+        yield 0, []
 
     turn = batches()
     assert Limits(0, 0, 1.0).within(turn) is turn
@@ -153,10 +153,10 @@ def test_a_turn_that_fails_frees_its_place() -> None:
     async def story() -> None:
         given = Limits(1, 0, 0.05)
 
-        async def failing(error: OSError | None) -> AsyncGenerator[list[Event]]:
+        async def failing(error: OSError | None) -> AsyncGenerator[Batch]:
             if error is not None:
                 raise error
-            yield []
+            yield 0, []
 
         for _ in range(3):
             with pytest.raises(OSError, match="broken"):

@@ -2,13 +2,15 @@
 
 import asyncio
 import errno
+import itertools
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from augment_open_proxy.server import listen
-from augment_open_proxy.server.listen import ListenError, PortInUseError, open_sockets, urls
+from augment_open_proxy.server.listen import ListenError, PortInUseError, divided, open_sockets, urls
 
 
 def _has_ipv6() -> bool:
@@ -215,3 +217,58 @@ def test_localhost_is_one_url(opened: list[socket.socket]) -> None:
 def test_an_address_is_a_url_with_the_port_that_was_given(host: str, start: str, opened: list[socket.socket]) -> None:
     opened += open_sockets(host, 0)
     assert urls(opened, host) == [f"{start}{opened[0].getsockname()[1]}"]
+
+
+# --- Several processes ---
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere SO_REUSEPORT does not divide")
+
+
+@on_linux
+def test_each_process_has_sockets_of_its_own_on_the_same_addresses(opened: list[socket.socket]) -> None:
+    given = open_sockets("localhost", 0)
+    sets = divided(given, 3)
+    opened += [one for sockets in sets for one in sockets]
+    assert sets[0] == given
+    assert [[one.getsockname() for one in sockets] for sockets in sets] == [[one.getsockname() for one in given]] * 3
+    assert len({one.fileno() for one in opened}) == 3 * len(given)
+
+
+@on_linux
+def test_connections_are_divided_among_them(opened: list[socket.socket]) -> None:
+    sets = divided(open_sockets("127.0.0.1", 0), 2)
+    opened += [sets[0][0], sets[1][0]]
+    for _ in range(200):
+        opened.append(socket.create_connection(sets[0][0].getsockname(), timeout=5))
+    assert min(accepted(one) for one in opened[:2]) >= 60
+
+
+def accepted(listening: socket.socket) -> int:
+    """How many connections wait there; they are closed."""
+    listening.setblocking(False)
+    for count in itertools.count():
+        try:
+            listening.accept()[0].close()
+        except BlockingIOError:
+            return count
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "0.0.0.0", "::"])  # noqa: S104
+def test_a_divided_port_is_in_use_for_others(host: str, opened: list[socket.socket]) -> None:
+    if ":" in host and not _has_ipv6():
+        pytest.skip("this machine has no ::1")
+    sets = divided(open_sockets(host, 0), 2)
+    opened += [one for sockets in sets for one in sockets]
+    port = opened[0].getsockname()[1]
+    with pytest.raises(PortInUseError):
+        open_sockets(host, port)
+
+
+def test_elsewhere_processes_have_the_same_sockets(
+    opened: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened += open_sockets("127.0.0.1", 0)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert divided(opened, 2) == [opened, opened]

@@ -1,5 +1,6 @@
 """Where settings come from, what they accept, and what is said when one is wrong."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -192,6 +193,9 @@ def test_accepted(places: Places, name: str, text: str, field: str, value: Any) 
         ("AOP_STORE_TTL_DAYS", "forever", "a number of days, more than 0"),
         ("AOP_STORE_LIMIT", "1000", "a whole number from 1048576"),
         ("AOP_BATCH_CONCURRENCY", "0", "a whole number from 1 to 1000"),
+        ("AOP_WORKERS", "0", "a whole number from 1 to 64, or auto: one for each core"),
+        ("AOP_WORKERS", "65", "a whole number from 1 to 64, or auto: one for each core"),
+        ("AOP_WORKERS", "all", "a whole number from 1 to 64, or auto: one for each core"),
         ("AOP_CA_FILE", "/nowhere/ca.pem", "a file that exists"),
         ("AOP_STATE_DIR", "~nobody-of-that-name/x", "a path below a home folder that exists"),
     ],
@@ -291,3 +295,22 @@ def test_files_that_are_not_text_are_refused(places: Places) -> None:
     assert "cannot be read" in places.error()
     (places.cwd / ".env").write_bytes(b"AOP_PORT=\xff")
     assert places.error().startswith(str(places.cwd / ".env"))
+
+
+# --- Workers ---
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (200, 64)])
+def test_auto_is_a_worker_for_each_core_that_the_process_may_use(
+    places: Places, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert places.load({"AOP_WORKERS": "auto"}).workers == workers
+    assert places.load({"AOP_WORKERS": "3"}).workers == 3
+
+
+def test_windows_has_one_worker(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert places.load({"AOP_WORKERS": "1"}).workers == 1
+    assert places.load({"AOP_WORKERS": "auto"}).workers == 1
+    assert "Windows" in places.error({"AOP_WORKERS": "2"})

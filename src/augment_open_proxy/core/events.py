@@ -108,5 +108,10 @@ def closing(last: "Event | None") -> list["Event"]:
     return [BlockStop(last.index, is_cut=True)] if isinstance(last, BlockStart | BlockDelta) else []
 
 
+def begins(events: "list[Event]", kind: type[Block]) -> bool:
+    """Whether a block of this kind begins in `events`: a machine for a rare kind lets most batches pass as they are."""
+    return kind in [type(event.block) for event in events if type(event) is BlockStart]
+
+
 Event = Opening | BlockStart | BlockDelta | BlockStop | Finish | Failure | Cancelled
 Terminal = Finish | Failure | Cancelled

@@ -7,7 +7,7 @@ import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, ToolCall
 from augment_open_proxy.core.errors import ErrorKind, Problem
-from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Failure
+from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Failure, begins
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 
 
@@ -25,6 +25,8 @@ class WholeArguments:
         self._failed = False
 
     def feed(self, events: list[Event]) -> list[Event]:
+        if self._start is None and not self._failed and not begins(events, ToolCall):
+            return events
         out: list[Event] = []
         for event in events:
             if self._failed:

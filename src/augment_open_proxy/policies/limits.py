@@ -33,6 +33,8 @@ class OutputLimit:
         self._is_call = False
 
     def feed(self, events: list[Event]) -> list[Event]:
+        if self._takes_whole(events):
+            return events
         out: list[Event] = []
         for event in events:
             match event:
@@ -52,6 +54,19 @@ class OutputLimit:
                 case _:
                     out.append(event)
         return out
+
+    def _takes_whole(self, events: list[Event]) -> bool:
+        """Whether there is so much room that nothing need be counted."""
+        text = "".join([event.text for event in events if type(event) is BlockDelta])
+        most = self._bytes + (len(text) if text.isascii() else 4 * len(text))
+        if self._left <= 0 or most > self._left:
+            return False
+        self._uncounted.append(text)
+        self._bytes = most
+        for event in events:
+            if type(event) is BlockStart:
+                self._is_call = isinstance(event.block, ToolCall)
+        return True
 
     def _count_up(self) -> bool:
         """Count what has come since the last time; whether it is within the limit."""

@@ -7,7 +7,7 @@ left out of the history: another server's thinking would be put into the model's
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Thinking, ThinkingOutput, kinds_of
-from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event
+from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, begins
 from augment_open_proxy.policies.seal import seal, unseal
 
 
@@ -49,6 +49,8 @@ class Sealing:
         self._pieces: list[str] | None = None
 
     def feed(self, events: list[Event]) -> list[Event]:
+        if self._pieces is None and not begins(events, Thinking):
+            return events
         out: list[Event] = []
         for event in events:
             match event:
@@ -76,6 +78,8 @@ class Hiding:
         self._is_hiding = False
 
     def feed(self, events: list[Event]) -> list[Event]:
+        if not self._hidden and not begins(events, Thinking):
+            return events
         out: list[Event] = []
         for event in events:
             match event:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -48,6 +49,9 @@ from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.upstream.attempts import Upstream
 from augment_open_proxy.upstream.catalog import Catalog, Model
 
+if TYPE_CHECKING:
+    from augment_open_proxy.server.shared import Shared
+
 STATUS = {"status": "ok", "service": "augment-open-proxy", "version": __version__}
 _log = logging.getLogger(__name__)
 
@@ -68,8 +72,9 @@ class App:
         keys: KeyRing,
         *,
         needs_key: bool,
+        shared: "Shared | None" = None,
     ) -> None:
-        """`needs_key`: see `Guard`."""
+        """`needs_key`: see `Guard`. `shared` is given to one of several workers."""
         self.body_limit = settings.body_limit
         self.relays = Relays()
         self.runs = runs
@@ -96,7 +101,7 @@ class App:
             settings.body_limit,
             stores,
             runs,
-            Limits(settings.max_concurrency, settings.rate_limit, settings.queue_timeout),
+            Limits(settings.max_concurrency, settings.rate_limit, settings.queue_timeout, shared),
             self.relays,
             keys,
         )
@@ -119,7 +124,8 @@ class App:
         )
         TokenCounting(resolver, recall, upstream.listing, counter, factor, settings.body_limit).add_to(self._routes)
         StoredResponses(stores, runs, self.relays).add_to(self._routes)
-        self.batches = BatchRunner(exchange, stores, renewal, log, settings.batch_concurrency, keys)
+        places = shared.batches if shared is not None else None
+        self.batches = BatchRunner(exchange, stores, renewal, log, settings.batch_concurrency, keys, places)
         MessageBatches(stores, self.batches, settings.body_limit).add_to(self._routes)
         StoredConversations(stores, settings.body_limit).add_to(self._routes)
         StoredCompletions(stores, settings.body_limit).add_to(self._routes)

@@ -32,6 +32,7 @@ from augment_open_proxy.server.renewal import Renewal
 
 if TYPE_CHECKING:
     from augment_open_proxy.journal.store.database import Database
+    from augment_open_proxy.server.shared import Places
 
 RESUME_AFTER = 1.0
 """Seconds after the start, so that the first requests of clients do not wait for what the last process left."""
@@ -78,10 +79,17 @@ class _Stopped(Exception):  # noqa: N818 (an outcome, not an error)
 
 
 class BatchRunner:
-    """Runs up to `concurrency` requests at once."""
+    """Runs up to `concurrency` requests at once: here, or with `places` in all workers together."""
 
     def __init__(
-        self, exchange: Exchange, stores: Stores, renewal: Renewal, log: Log, concurrency: int, keys: KeyRing
+        self,
+        exchange: Exchange,
+        stores: Stores,
+        renewal: Renewal,
+        log: Log,
+        concurrency: int,
+        keys: KeyRing,
+        places: "Places | None" = None,
     ) -> None:
         self._exchange = exchange
         self._stores = stores
@@ -89,6 +97,7 @@ class BatchRunner:
         self._log = log
         self._concurrency = concurrency
         self._keys = keys
+        self._places = places
         self._jobs: dict[_Job, asyncio.Task[None]] = {}
         self._claiming: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -98,11 +107,14 @@ class BatchRunner:
 
     # ------------------------------------------------------------- from outside
 
-    def resume(self, url: str) -> None:
-        """Begin by itself, soon, where the store at `url` may hold work: in a file that is there, or on a server."""
+    def resume(self, url: str, *, is_shared: bool) -> None:
+        """Begin by itself, soon, where the store at `url` may hold work: in a file that is there, or on a server.
+
+        `is_shared`: other workers use it, so it may hold work at any time.
+        """
         if url in MEMORY:
             return
-        self._is_shared = not url.startswith(SQLITE)
+        self._is_shared = is_shared or not url.startswith(SQLITE)
         if self._is_shared or Path(url.removeprefix(SQLITE)).exists():
             self._claiming = asyncio.create_task(self._claim_on(RESUME_AFTER))
 
@@ -170,8 +182,7 @@ class BatchRunner:
             return None
         try:
             store = await self._stores.open()
-            for request in await store.batches.claim(room, time.time()):
-                self._begin(request)
+            await self._claim_up_to(room, store)
             has_work = bool(self._jobs) or await store.batches.has_work()
         except StoreUnavailable as error:
             if not self._is_lost:
@@ -182,6 +193,18 @@ class BatchRunner:
         if has_work:
             return POLL
         return IDLE if self._is_shared else None
+
+    async def _claim_up_to(self, room: int, store: "Database") -> None:
+        """Raises `StoreUnavailable`."""
+        before = len(self._jobs)
+        if self._places is not None:
+            room = self._places.take(room)
+        try:
+            for request in await store.batches.claim(room, time.time()) if room else ():
+                self._begin(request)
+        finally:
+            if self._places is not None:
+                self._places.release(room - (len(self._jobs) - before))
 
     def _begin(self, request: BatchRequest) -> None:
         key = request.batch, request.number
@@ -194,6 +217,8 @@ class BatchRunner:
 
     def _forget(self, job: _Job) -> None:
         del self._jobs[job]
+        if self._places is not None:
+            self._places.release()
         self._changed.set()
 
     # ------------------------------------------------------------------ running

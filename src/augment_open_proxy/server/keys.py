@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.jsontext import UNREADABLE
-from augment_open_proxy.server.shares import DAY, Shares
+from augment_open_proxy.server.shares import DAY, DayCounts, Shares
 from augment_open_proxy.state import StateFolder
 from augment_open_proxy.upstream.catalog import EFFORT_ORDER, canonical_id
 
@@ -38,6 +38,11 @@ class Key(Struct, frozen=True):
     models: tuple[str, ...] = ()
     requests_per_day: int | None = None
     tokens_per_day: int | None = None
+
+    @property
+    def has_share(self) -> bool:
+        """Whether what it has in a day is limited."""
+        return self.requests_per_day is not None or self.tokens_per_day is not None
 
     def may_use(self, model: str) -> bool:
         """A key for a model is one for its levels of effort, too."""
@@ -120,15 +125,16 @@ class KeyRing:
         *,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        shares: DayCounts | None = None,
     ) -> None:
-        """`given` are the keys themselves, from `AOP_API_KEY`."""
+        """`given` are the keys themselves, from `AOP_API_KEY`; `shares` count for other processes, too."""
         self._given = tuple(
             Key(f"AOP_API_KEY {number}", digest(key.encode(errors="surrogateescape")))
             for number, key in enumerate(given, 1)
         )
         self._file = file
         self._now = now
-        self._shares = Shares(file.state, now, monotonic)
+        self._shares: DayCounts = shares or Shares(file.state, now, monotonic)
         self._monotonic = monotonic
         self._stamp: object = file.stamp()
         self._looked = monotonic()
@@ -168,28 +174,22 @@ class KeyRing:
             listed = ", ".join(key.models)
             message = f"The key {key.name!r} may use {listed}; the request names {model[:_SHOWN]!r}."
             raise ProxyError(Problem(ErrorKind.PERMISSION, message, "model"))
-        had = self._shares.of(key.digest)
-        for limit, count, what in (
-            (key.requests_per_day, had.requests, "requests"),
-            (key.tokens_per_day, had.tokens, "tokens"),
-        ):
-            if limit is not None and count >= limit:
-                message = f"The key {key.name!r} has had its {limit} {what} of the day (in UTC)."
-                raise ShareSpent(Problem(ErrorKind.RATE_LIMITED, message, retry_after=DAY - self._now() % DAY))
-        self._add(key, requests=1)
+        if not key.has_share:
+            return
+        spent = self._shares.admit(key.digest, key.requests_per_day, key.tokens_per_day)
+        if spent is not None:
+            limit = key.requests_per_day if spent == "requests" else key.tokens_per_day
+            message = f"The key {key.name!r} has had its {limit} {spent} of the day (in UTC)."
+            raise ShareSpent(Problem(ErrorKind.RATE_LIMITED, message, retry_after=DAY - self._now() % DAY))
 
     def count(self, key: Key | None, tokens: int) -> None:
         """Count the tokens that a turn took."""
-        if key is not None and tokens:
-            self._add(key, tokens=tokens)
+        if key is not None and tokens and key.has_share:
+            self._shares.add(key.digest, 0, tokens)
 
     def close(self) -> None:
         """Keep what was counted, for the next start."""
         self._shares.save()
-
-    def _add(self, key: Key, *, requests: int = 0, tokens: int = 0) -> None:
-        if key.requests_per_day is not None or key.tokens_per_day is not None:
-            self._shares.add(key.digest, requests, tokens)
 
     def _look(self) -> None:
         """Read the file again where it has changed; one that can't be read leaves the keys as they are."""

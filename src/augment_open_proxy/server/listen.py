@@ -51,6 +51,38 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     return _open_all(addresses, host, port)
 
 
+def divided(sockets: list[socket.socket], number: int) -> list[list[socket.socket]]:
+    """For each of so many processes, sockets on the same addresses; the first ones are those given.
+
+    Linux gives each connection to one of them by a hash. Elsewhere the processes take connections off the same
+    sockets: SO_REUSEPORT gives all to one of them on macOS. Raises `ListenError`.
+    """
+    if sys.platform != "linux":
+        return [sockets] * number
+    for bound in sockets:
+        # Only now: a second start is refused, since its first sockets are opened without.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return [sockets, *([_beside(bound) for bound in sockets] for _ in range(number - 1))]
+
+
+def _beside(bound: socket.socket) -> socket.socket:
+    """Another listening socket on the same address."""
+    another = socket.socket(bound.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if bound.family == socket.AF_INET6:
+            only = bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            another.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        another.bind(bound.getsockname())
+        another.listen(_BACKLOG)
+    except OSError as error:
+        another.close()
+        address, port = bound.getsockname()[:2]
+        raise _failure(error, address, port) from None
+    return another
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens on `host`."""
     bare = host.strip("[]").lower()

@@ -1,6 +1,7 @@
 """What each client key has had of its share of the day, in UTC. It is kept, so that a restart gives no new share."""
 
 from collections.abc import Callable
+from typing import Literal, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +14,8 @@ DAY = 86400
 SAVE_EVERY = 30.0
 """Seconds between two writes of the file, at least: so much may be lost where the process is killed."""
 
+Limit = Literal["requests", "tokens"]
+
 
 class Had(Struct):
     """What a key has had on `day`."""
@@ -20,6 +23,27 @@ class Had(Struct):
     day: int
     requests: int = 0
     tokens: int = 0
+
+    def spent(self, requests: int | None, tokens: int | None) -> Limit | None:
+        """Which of these limits is used up, if one is."""
+        if requests is not None and self.requests >= requests:
+            return "requests"
+        if tokens is not None and self.tokens >= tokens:
+            return "tokens"
+        return None
+
+
+class DayCounts(Protocol):
+    """What a key ring counts by: `Shares`, or with several workers what they share."""
+
+    def admit(self, digest: str, requests: int | None, tokens: int | None) -> Limit | None:
+        """Count a request of a key, unless one of its limits is used up: then which."""
+
+    def add(self, digest: str, requests: int, tokens: int) -> None:
+        """Count what a key has had."""
+
+    def save(self) -> None:
+        """Keep what was counted since the last time, if anything was."""
 
 
 class Shares:
@@ -29,7 +53,7 @@ class Shares:
         self._state = state
         self._now = now
         self._monotonic = monotonic
-        self._had = _read(state)
+        self._had = read_counts(state)
         self._saved = monotonic() - SAVE_EVERY
         self._is_changed = False
 
@@ -41,6 +65,12 @@ class Shares:
             had = self._had[digest] = Had(today)
         return had
 
+    def admit(self, digest: str, requests: int | None, tokens: int | None) -> Limit | None:
+        spent = self.of(digest).spent(requests, tokens)
+        if spent is None:
+            self.add(digest, 1, 0)
+        return spent
+
     def add(self, digest: str, requests: int, tokens: int) -> None:
         had = self.of(digest)
         had.requests += requests
@@ -50,7 +80,6 @@ class Shares:
             self.save()
 
     def save(self) -> None:
-        """Write what was counted since the last time, if anything was."""
         if not self._is_changed:
             return
         self._saved, self._is_changed = self._monotonic(), False
@@ -58,8 +87,11 @@ class Shares:
         self._state.write(FILE, msgspec.json.encode({key: had for key, had in self._had.items() if had.day == today}))
 
 
-def _read(state: StateFolder) -> dict[str, Had]:
-    """A file that cannot be read is begun anew: it opens nothing to anybody, and holds no more than a day's counts."""
+def read_counts(state: StateFolder) -> dict[str, Had]:
+    """What was kept, by the digest of the key.
+
+    A file that cannot be read is begun anew: it opens nothing to anybody, and holds no more than a day's counts.
+    """
     try:
         return msgspec.json.decode(state.read(FILE) or b"{}", type=dict[str, Had])
     except UNREADABLE:

@@ -86,6 +86,8 @@ class Turn:
                     data = await answer.read()
                     while data:
                         events = decoder.feed(data)
+                        if answer.is_at_end:
+                            events += decoder.close()
                         if decoder.ended:
                             break
                         if events:

@@ -12,10 +12,14 @@ ALWAYS = 3
 
 
 class RetryBudget:
-    """Counts requests and retries of the last seconds. `now` is a monotonic clock."""
+    """Counts requests and retries of the last seconds. `now` is a monotonic clock.
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    `spare` is given where several processes share what is free in any case: it takes one, and says whether there was.
+    """
+
+    def __init__(self, now: Callable[[], float], spare: Callable[[], bool] | None = None) -> None:
         self._now = now
+        self._spare = spare
         self._requests: deque[list[float]] = deque()
         """Pairs of a time and how many requests came within the second after it."""
         self._retries: deque[float] = deque()
@@ -35,7 +39,8 @@ class RetryBudget:
         self._forget(now)
         while self._retries and now - self._retries[0] >= WINDOW:
             self._retries.popleft()
-        if len(self._retries) + 1 > max(ALWAYS, SHARE * sum(count for _, count in self._requests)):
+        is_free = self._spare() if self._spare is not None else len(self._retries) < ALWAYS
+        if not is_free and len(self._retries) + 1 > SHARE * sum(count for _, count in self._requests):
             return False
         self._retries.append(now)
         return True

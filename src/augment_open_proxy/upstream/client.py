@@ -1,25 +1,30 @@
-"""The only module that opens a connection to the backend: one method, `stream`, that posts a body and gives bytes back.
+"""The way to the backend: one method, `stream`, that posts a body and gives bytes back.
 
 It promises: a pool of kept-alive connections, proxies from the environment (`HTTPS_PROXY`, `NO_PROXY`), extra CA files,
 the three timeouts, and that what goes wrong is a `ProxyError`. Leaving the `async with` closes the call.
 """
 
 import asyncio
-import contextlib
+import math
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from types import TracebackType
 
-import aiohttp
 from msgspec import Struct
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, Remedy
 from augment_open_proxy.upstream import problems
+from augment_open_proxy.upstream.http.address import Address, AddressError, HeaderError, parse_address
+from augment_open_proxy.upstream.http.coding import CodingError, UnknownCodingError, Unpacker, unpacker_of
+from augment_open_proxy.upstream.http.connection import Connection
+from augment_open_proxy.upstream.http.opening import open_connection
+from augment_open_proxy.upstream.http.pool import Pool
+from augment_open_proxy.upstream.http.proxying import ProxyUnusableError, environment_proxies
 
 _ERROR_BODY_LIMIT = 64 * 1024
 _ERROR_BODY_SECONDS = 10.0
+_ADDRESSES_LIMIT = 16
+"""How many URLs are remembered taken apart; there is one, until the credentials name another."""
 
 
 class Timeouts(Struct, frozen=True):
@@ -50,6 +55,10 @@ class Limit(Struct, frozen=True):
     setting: str
     remedy: Remedy | None = None
 
+    def due(self, since: float) -> float:
+        """When a wait that began at `since` has taken too long, by the same clock."""
+        return math.inf if self.seconds is None else since + self.seconds
+
 
 def _shorter(limit: Limit, other: Limit) -> Limit:
     if other.seconds is None or (limit.seconds is not None and limit.seconds <= other.seconds):
@@ -60,111 +69,181 @@ def _shorter(limit: Limit, other: Limit) -> Limit:
 class Answer:
     """The body of an answer, chunk by chunk as it arrives."""
 
-    def __init__(self, content: aiohttp.StreamReader, deadline: "Deadline", later: Limit) -> None:
-        """`later` is the deadline's limit once the first byte is there."""
-        self._content = content
-        self._deadline = deadline
-        self._later: Limit | None = later
+    __slots__ = ("_between", "_connection", "_first", "_loop", "_since", "_unpacker")
+
+    def __init__(
+        self, connection: Connection, unpacker: Unpacker | None, first: Limit, since: float, between: Limit
+    ) -> None:
+        """`first` is the limit of the wait for the first byte, which began at `since`; `between` that of each later."""
+        self._loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._unpacker = unpacker
+        self._first: Limit | None = first
+        self._since = since
+        self._between = between
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether nothing more is to be read; where it is not known, it is not."""
+        return self._connection.is_complete and not self._connection.has_data and self._unpacker is None
 
     async def read(self) -> bytes:
-        """What has arrived, at least one byte; empty at the end."""
-        if self._later is None:
-            self._deadline.start()
-        data = await self._content.readany()
-        self._deadline.stop()
-        if self._later is not None:
-            if self._later is not self._deadline.limit:
-                self._deadline.change(self._later)
-            self._later = None
+        """What has arrived, at least one byte; empty at the end. Raises `ProxyError`."""
+        limit = self._first
+        if limit is None:
+            limit = self._between
+            due = limit.due(self._loop.time())
+        else:
+            due = limit.due(self._since)
+            self._first = None
+        data = await self._next(due)
+        if data is None:
+            raise ProxyError(_overdue(limit))
         return data
 
     async def read_unless_silent(self, seconds: float) -> bytes:
         """Like `read`, but a silence of so many seconds counts as the end."""
+        return await self._next(self._loop.time() + seconds) or b""
+
+    async def read_error(self) -> bytes:
+        """The body of an answer that is no success, within bounds; what is there of it where it breaks."""
+        due = self._loop.time() + _ERROR_BODY_SECONDS
+        body = bytearray()
         try:
-            async with asyncio.timeout(seconds):
-                return await self._content.readany()
-        except TimeoutError:
-            return b""
+            while len(body) < _ERROR_BODY_LIMIT and (data := await self._next(due)):
+                body += data
+        except ProxyError:
+            pass  # its status is known, and says more
+        return bytes(body[:_ERROR_BODY_LIMIT])
+
+    async def _next(self, due: float) -> bytes | None:
+        """What has arrived, empty at the end; `None` where nothing does until `due`, by the loop's clock."""
+        connection = self._connection
+        try:
+            while True:
+                data = connection.take() if self._unpacker is None else await self._unpacked(self._unpacker)
+                if data:
+                    return data
+                if connection.is_complete:
+                    if self._unpacker is not None:
+                        self._unpacker.close()
+                    return b""
+                if connection.failure is not None:
+                    raise ProxyError(_broken(connection.failure))
+                await connection.news(due)
+                if connection.is_overdue:
+                    return None
+        except CodingError as error:
+            raise ProxyError(_broken(str(error))) from None
+
+    async def _unpacked(self, unpacker: Unpacker) -> bytes:
+        """The next step of what has arrived; empty where there is none."""
+        await asyncio.sleep(0)  # one read of the network may hold a thousand steps, and others want to run
+        data = unpacker.take()
+        while not data and self._connection.has_data:
+            unpacker.feed(self._connection.take())
+            data = unpacker.take()
+        return data
 
 
-class Deadline:
-    """Times the waits for the backend, and only those: one timer, set anew when it fires and not at each wait."""
+class Call:
+    """A request and its answer: it is sent on entering, and the connection kept or closed on leaving."""
 
-    def __init__(self, scope: asyncio.Timeout, limit: Limit) -> None:
-        self._scope = scope
-        self._loop = asyncio.get_running_loop()
-        self._since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self.limit = limit
+    __slots__ = ("_body", "_client", "_connection", "_headers", "_patience", "_url")
 
-    def start(self) -> None:
-        self._since = self._loop.time()
-        if self._timer is None:
-            self._arm(self._since)
+    def __init__(self, client: "Client", url: str, headers: dict[str, str], body: bytes, patience: Patience) -> None:
+        self._client = client
+        self._url = url
+        self._headers = headers
+        self._body = body
+        self._patience = patience
+        self._connection: Connection | None = None
 
-    def stop(self) -> None:
-        self._since = None
+    async def __aenter__(self) -> Answer:
+        """The answer, whose status was 200. Raises `ProxyError`."""
+        client = self._client
+        address = client.address(self._url)
+        request_head = _request_head(address, self._headers, len(self._body))
+        limits = client.limits(self._patience)
+        since = client.loop.time()
+        connection = client.pool.take(address.origin) or await client.open(address, since, limits.head)
+        try:
+            connection.send(request_head, self._body)
+            due = limits.head.due(since)
+            while not connection.has_head:
+                if connection.failure is not None:
+                    raise ProxyError(_broken_before(connection.failure))
+                await connection.news(due)
+                if connection.is_overdue:
+                    raise ProxyError(_overdue(limits.head))
+            if connection.status != 200:
+                raise ProxyError(await _problem(connection, self._headers.get("Authorization", "")))
+            unpacker = _unpacker(connection)
+        except BaseException:
+            client.pool.give_back(connection)
+            raise
+        self._connection = connection
+        if self._patience.first_byte is None:
+            since = client.loop.time()  # the wait for the first byte of the body is one of its own
+        return Answer(connection, unpacker, limits.first_byte, since, limits.between)
 
-    def change(self, limit: Limit) -> None:
-        """Another limit for the waits to come; one that is on goes on."""
-        self.close()
-        self.limit = limit
-        if self._since is not None:
-            self._arm(self._since)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._client.pool.give_back(self._connection)
 
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
-    def _arm(self, since: float) -> None:
-        if self.limit.seconds is not None:
-            self._timer = self._loop.call_at(since + self.limit.seconds, self._fire)
+class _Limits(Struct, frozen=True):
+    """Of the wait for the head, for the first byte of the body, and for each next chunk."""
 
-    def _fire(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        if self._since is None or self.limit.seconds is None:
-            return
-        if now - self._since >= self.limit.seconds:
-            self._scope.reschedule(now)
-        else:
-            self._arm(self._since)
+    head: Limit
+    first_byte: Limit
+    between: Limit
 
 
 class Client:
     """Talks HTTP to the backend. To be made and closed inside a running event loop."""
 
-    def __init__(self, timeouts: Timeouts, ca_file: Path | None = None, connections: int = 0) -> None:
-        """`connections` bounds the pool (0: unbounded); `ca_file` is a PEM file of CAs to trust beside the system's."""
+    def __init__(self, timeouts: Timeouts, ca_file: Path | None = None) -> None:
+        """`ca_file` is a PEM file of CAs to trust beside the system's."""
         self._timeouts = timeouts
-        context = ssl.create_default_context()
+        self._context = ssl.create_default_context()
+        self._context.set_alpn_protocols(["http/1.1"])
         if ca_file is not None:
-            context.load_verify_locations(ca_file)
-        self._known_limits: dict[Patience, tuple[Limit, Limit, Limit]] = {}
-        self._proxies = getproxies()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, ssl=context, keepalive_timeout=60),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=None),
-            auto_decompress=True,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=256 * 1024,
-        )
+            self._context.load_verify_locations(ca_file)
+        self._connect = Limit(timeouts.connect, "could not be reached within", "AOP_CONNECT_TIMEOUT_MS", "again")
+        self._known_limits: dict[Patience, _Limits] = {}
+        self._proxies = environment_proxies()
+        self._addresses: dict[str, Address] = {}
+        self.loop = asyncio.get_running_loop()
+        self.pool = Pool()
 
     async def close(self) -> None:
-        await self._session.close()
+        await self.pool.close()
 
-    def _proxy_for(self, url: str) -> str | None:
-        """The HTTP proxy that the environment names for `url`; aiohttp's own look-up would read ~/.netrc as well."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        proxy = self._proxies.get(parts.scheme)
-        if proxy is None or host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(host):
-            return None
-        return proxy if "://" in proxy else f"http://{proxy}"
+    def stream(self, url: str, headers: dict[str, str], body: bytes, patience: Patience = NO_HURRY) -> Call:
+        """Post `body`, and read the answer inside `async with`. Entering and reading raise `ProxyError`."""
+        return Call(self, url, headers, body, patience)
 
-    def _limits(self, patience: Patience) -> tuple[Limit, Limit, Limit]:
-        """Of the wait for the head, for the first byte of the body, and for each next chunk."""
+    def address(self, url: str) -> Address:
+        """Raises `ProxyError`."""
+        known = self._addresses.get(url)
+        if known is not None:
+            return known
+        try:
+            address = parse_address(url, self._proxies)
+        except AddressError:
+            message = "The address of the Augment backend (AUGMENT_API_URL) is invalid."
+            raise ProxyError(Problem(ErrorKind.AUTHENTICATION, message)) from None
+        except ProxyUnusableError as error:
+            raise ProxyError(_proxy_unusable(error)) from None
+        if len(self._addresses) >= _ADDRESSES_LIMIT:
+            self._addresses.clear()
+        self._addresses[url] = address
+        return address
+
+    def limits(self, patience: Patience) -> _Limits:
         known = self._known_limits.get(patience)
         if known is None:
             timeouts = self._timeouts
@@ -172,7 +251,7 @@ class Client:
             first_byte = Limit(patience.first_byte, "sent nothing for", "AOP_FIRST_BYTE_TIMEOUT_MS", "other_model")
             body = Limit(timeouts.body, "sent nothing more for", "AOP_BODY_TIMEOUT_MS")
             stall = Limit(patience.stall, "sent nothing more for", "AOP_STALL_TIMEOUT_MS", "other_model")
-            known = (
+            known = _Limits(
                 _shorter(head, first_byte),
                 body if patience.first_byte is None else first_byte,
                 _shorter(body, stall),
@@ -180,107 +259,109 @@ class Client:
             self._known_limits[patience] = known
         return known
 
-    @contextlib.asynccontextmanager
-    async def stream(
-        self, url: str, headers: dict[str, str], body: bytes, patience: Patience = NO_HURRY
-    ) -> AsyncIterator[Answer]:
-        """Post `body`, and read the answer, whose status was 200. Raises `ProxyError`."""
-        timeouts = self._timeouts
-        head, first_byte, between = self._limits(patience)
-        answering = False
-        deadline: Deadline | None = None
+    async def open(self, address: Address, since: float, head: Limit) -> Connection:
+        """A new connection; the wait for the answer's head, whose limit is `head`, began at `since`.
+
+        Raises `ProxyError`.
+        """
+        limit = _shorter(self._connect, head)
+        due = limit.due(since)
+        connection = self.pool.new(address.origin)
+        scope = asyncio.timeout_at(None if due == math.inf else due)
         try:
-            async with asyncio.timeout(None) as scope:
-                deadline = Deadline(scope, head)
-                deadline.start()
-                async with self._session.post(
-                    url, data=body, headers=headers, proxy=self._proxy_for(url), allow_redirects=False
-                ) as response:
-                    if response.status != 200:
-                        deadline.close()
-                        raise ProxyError(await _problem(response, headers["Authorization"]))
-                    answering = True
-                    if patience.first_byte is None:
-                        deadline.start()  # the wait for the first byte of the body is one of its own
-                    deadline.change(first_byte)
-                    yield Answer(response.content, deadline, between)
-        except TimeoutError as error:
-            raise ProxyError(_timeout(error, deadline, timeouts)) from error
-        except aiohttp.ClientError as error:
-            raise ProxyError(_problem_of(error, answering)) from error
-        finally:
-            if deadline is not None:
-                deadline.close()
+            async with scope:
+                await open_connection(address, self._context, connection)
+        except ProxyUnusableError as error:
+            raise ProxyError(_proxy_unusable(error)) from error
+        except OSError as error:
+            raise ProxyError(_overdue(limit) if scope.expired() else _unreachable(error)) from error
+        self.pool.add(connection)
+        return connection
 
 
-async def _problem(response: aiohttp.ClientResponse, authorization: str) -> Problem:
+def _request_head(address: Address, headers: dict[str, str], length: int) -> bytes:
+    try:
+        return address.request_head(headers, length)
+    except HeaderError:
+        message = "The token of the Augment backend (AUGMENT_API_TOKEN) holds what no header may, such as a line break."
+        raise ProxyError(Problem(ErrorKind.AUTHENTICATION, message)) from None
+
+
+def _unpacker(connection: Connection) -> Unpacker | None:
+    """What unpacks the answer's body. Raises `ProxyError`."""
+    try:
+        return unpacker_of(connection.headers.get(b"content-encoding"))
+    except UnknownCodingError as error:
+        message = f"The answer of the Augment backend cannot be read: {error}."
+        raise ProxyError(Problem(ErrorKind.BACKEND, message)) from None
+
+
+async def _problem(connection: Connection, authorization: str) -> Problem:
     """What a status that is not 200 means; its body is read within bounds, and never quotes our token."""
-    body = b""
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(_ERROR_BODY_SECONDS):
-            body = await response.content.read(_ERROR_BODY_LIMIT)
-    if 300 <= response.status < 400:
+    status = connection.status
+    if 300 <= status < 400:
         return Problem(
             ErrorKind.BACKEND,
-            f"The Augment backend redirects (status {response.status}), and a prompt is never posted to another "
+            f"The Augment backend redirects (status {status}), and a prompt is never posted to another "
             "address: check AUGMENT_API_URL, or run `auggie login` again.",
         )
+    headers = connection.headers
+    retry_after = _seconds(headers.get(b"retry-after", b""))
+    content_type = headers.get(b"content-type", b"").decode("latin-1")
+    body = await _error_body(connection)
     token = authorization.removeprefix("Bearer ").encode()
     body = body.replace(token, b"***") if token else body
-    retry_after = _seconds(response.headers.get("Retry-After"))
-    return problems.from_status(response.status, body, response.headers.get("Content-Type", ""), retry_after)
+    return problems.from_status(status, body, content_type, retry_after)
 
 
-def _seconds(retry_after: str | None) -> float | None:
+async def _error_body(connection: Connection) -> bytes:
+    no_limit = Limit(None, "", "")
+    try:
+        unpacker = unpacker_of(connection.headers.get(b"content-encoding"))
+    except UnknownCodingError:
+        return b""  # the status says enough
+    return await Answer(connection, unpacker, no_limit, 0.0, no_limit).read_error()
+
+
+def _seconds(retry_after: bytes) -> float | None:
     """Retry-After in seconds; its date form is rare, and left out."""
     try:
-        seconds = float(retry_after or "")
+        seconds = float(retry_after)
     except ValueError:
         return None
     return seconds if 0 <= seconds < 1e9 else None
 
 
-def _problem_of(error: aiohttp.ClientError, answering: bool) -> Problem:
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return Problem(
-                ErrorKind.BACKEND,
-                f"The certificate of the Augment backend is not trusted ({error.certificate_error}); behind a "
-                "company's proxy, name its CA file in AOP_CA_FILE.",
-            )
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return Problem(ErrorKind.BACKEND, f"The HTTP proxy (HTTPS_PROXY) cannot be used: {_reason(error)}.")
-        case aiohttp.ClientConnectorError():
-            return Problem(
-                ErrorKind.BACKEND,
-                f"The Augment backend cannot be reached: {_reason(error)}. Check the network, and AUGMENT_API_URL.",
-                remedy="again",
-            )
-        case aiohttp.InvalidURL():
-            return Problem(ErrorKind.AUTHENTICATION, "The address of the Augment backend (AUGMENT_API_URL) is invalid.")
-        case _ if answering:
-            return Problem(
-                ErrorKind.BACKEND, f"The connection to the Augment backend broke: {_reason(error)}.", remedy="again"
-            )
-        case _:
-            return Problem(
-                ErrorKind.BACKEND,
-                f"The connection to the Augment backend broke before its answer: {_reason(error)}.",
-                remedy="again",
-            )
+def _unreachable(error: OSError) -> Problem:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Problem(
+            ErrorKind.BACKEND,
+            f"The certificate of the Augment backend is not trusted ({error.verify_message}); behind a "
+            "company's proxy, name its CA file in AOP_CA_FILE.",
+        )
+    reason = error.strerror or str(error) or type(error).__name__
+    return Problem(
+        ErrorKind.BACKEND,
+        f"The Augment backend cannot be reached: {reason}. Check the network, and AUGMENT_API_URL.",
+        remedy="again",
+    )
 
 
-def _reason(error: aiohttp.ClientError) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or str(error.os_error) or type(error).__name__
-    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
+def _proxy_unusable(error: ProxyUnusableError) -> Problem:
+    return Problem(ErrorKind.BACKEND, f"The HTTP proxy (HTTPS_PROXY) cannot be used: {error}.")
 
 
-def _timeout(error: TimeoutError, deadline: Deadline | None, timeouts: Timeouts) -> Problem:
-    if isinstance(error, aiohttp.ConnectionTimeoutError) or deadline is None:
-        limit = Limit(timeouts.connect, "could not be reached within", "AOP_CONNECT_TIMEOUT_MS", "again")
-    else:
-        limit = deadline.limit
+def _broken_before(reason: str) -> Problem:
+    message = f"The connection to the Augment backend broke before its answer: {reason[:300]}."
+    return Problem(ErrorKind.BACKEND, message, remedy="again")
+
+
+def _broken(reason: str) -> Problem:
+    message = f"The connection to the Augment backend broke: {reason[:300]}."
+    return Problem(ErrorKind.BACKEND, message, remedy="again")
+
+
+def _overdue(limit: Limit) -> Problem:
     advice = (
         ""
         if limit.remedy != "other_model"

@@ -50,7 +50,14 @@ class ResponsesStream:
         for event in events:
             match event:
                 case BlockDelta():
-                    self._delta(event.text, frames)
+                    item = self._open
+                    if item is None or item.is_silent or not item.pieces:
+                        self._delta(event.text, frames)
+                    else:  # as most are; without a call, for speed
+                        item.pieces.append(event.text)
+                        delta = item.delta % (self._number, _json(event.text))
+                        self._number += 1
+                        frames.append((item.delta_name, delta))
                 case BlockStart(index=index, block=block):
                     self._start(index, block, frames)
                 case BlockStop(is_cut=True):
@@ -102,10 +109,8 @@ class ResponsesStream:
             self._add(frames, b"response.reasoning_summary_part.added", part)
         item.pieces.append(text)
         if not item.is_silent:
-            name = item.delta_name
-            data = b'{"type":"%b","sequence_number":%d,%b,"delta":' % (name, self._number, item.address)
+            frames.append((item.delta_name, item.delta % (self._number, _json(text))))
             self._number += 1
-            frames.append((name, data + _json(text) + item.delta_end))
 
     def _stop(self, opaque: str | None, frames: list[Frame]) -> None:
         item, self._open = self._open, None
@@ -169,12 +174,12 @@ class _OpenItem:
         self.is_silent = responses.comes_whole(block)
         self.place = b'"output_index":%d' % index
         self.address = b'"item_id":%b,' % _json(responses.item_id(block, index)) + self.place
-        self.delta_end = b"}"
+        delta_end = b"}"
         match block:
             case Text():
                 self.delta_name = b"response.output_text.delta"
                 self.address += b',"content_index":0'
-                self.delta_end = b',"logprobs":[]}'
+                delta_end = b',"logprobs":[]}'
             case Thinking():
                 self.delta_name = b"response.reasoning_summary_text.delta"
                 self.address += b',"summary_index":0'
@@ -182,6 +187,10 @@ class _OpenItem:
                 self.delta_name = b"response.custom_tool_call_input.delta"
             case ToolCall():
                 self.delta_name = b"response.function_call_arguments.delta"
+        head = b'{"type":"%b","sequence_number":' % self.delta_name
+        address = self.address.replace(b"%", b"%%")  # an id may have a percent sign
+        self.delta = head + b"%d," + address + b',"delta":%b' + delta_end
+        """The event of a delta, for its number and its text."""
 
     def whole(self, text: str, opaque: str | None) -> Block:
         match self.block:
