@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -431,6 +432,39 @@ def test_a_cancelled_wait_ends_the_connection(run: Run, said: bytes) -> None:
         with pytest.raises(asyncio.CancelledError):
             await asking
         await backend.left.wait()
+
+    run(story)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_cancelled_opening_closes_its_socket_once(run: Run, scheme: str) -> None:
+    """Wherever it is cancelled. Closed twice, the second time would be another's, who was given the same number."""
+
+    async def story(backend: Backend, client: Client) -> None:
+        backend.handle = ignore  # type: ignore[method-assign]
+        before = set(os.listdir("/dev/fd"))
+        for rounds in range(30):
+            url = f"{scheme}://127.0.0.1:{backend.port}/"
+            call = asyncio.create_task(client.stream(url, HEADERS, b"{}").__aenter__())
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            others = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
+            del call
+            await asyncio.sleep(0.01)
+            gc.collect()
+            for other in others:
+                os.close(other)
+        await asyncio.sleep(0.05)
+        assert len(set(os.listdir("/dev/fd")) - before) <= 1, "that of the folder itself"
+
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+        writer.close()
 
     run(story)
 

@@ -168,14 +168,14 @@ def test_models_lists_what_the_cli_lists(tmp_path: Path) -> None:
 
 
 def test_the_listing_comes_behind_the_requests_and_never_in_their_way(tmp_path: Path) -> None:
-    cli(tmp_path, LISTING, seconds=1)
+    cli(tmp_path, LISTING, seconds=3)
     with running(tmp_path, "--port", "0") as (_, banner):
         url = f"{url_in(banner)}/v1/models"
         started = time.monotonic()
         assert httpx.get(url).json()["data"][0]["id"] == "claude-haiku-4-5", "the built-in list comes first"
-        assert time.monotonic() - started < 0.9
+        assert time.monotonic() - started < 2.5
         while httpx.get(url).json()["data"][0]["id"] != "claude-opus-9-1":
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 20
             time.sleep(0.1)
 
 

@@ -111,6 +111,6 @@ def test_what_the_backend_does_not_read_is_refused(data: bytes) -> None:
     ["data:" + ";" * 10**6, "data:" + ";a=b" * 250_000, "data:image/png;base64," + "iVBORw0KGgo\n" * 100_000 + "!"],
 )
 def test_a_long_url_takes_linear_time_and_is_not_repeated_in_the_error(url: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(refusal(url).message) < 200
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 5

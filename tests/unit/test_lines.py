@@ -77,18 +77,18 @@ def test_a_line_of_just_the_limit_is_none() -> None:
 def test_a_long_line_in_small_pieces_takes_linear_time() -> None:
     splitter = LineSplitter()
     piece = b"x" * 16
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(500_000):
         splitter.feed(piece)
     (line,) = splitter.feed(b"\n")
     assert len(line) == 8_000_000
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 10
 
 
 def test_many_lines_in_one_piece_take_linear_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(LineSplitter().feed(b"{}\n" * 1_000_000)) == 1_000_000
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 10
 
 
 @given(st.lists(st.integers(0, 20)))

@@ -189,9 +189,9 @@ def test_a_deep_body_is_told_as_it_is() -> None:
 )
 def test_a_body_of_the_largest_size_that_is_read_takes_linear_time(piece: bytes) -> None:
     body = (piece * 65536)[: 64 * 1024]
-    start = time.perf_counter()
+    start = time.process_time()
     from_status(400, body, "text/html", None)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize(
