@@ -1,4 +1,4 @@
-"""Conversations as data, and the bodies in which each API asks for the next answer."""
+"""Conversations as data, and the bodies in which each client API asks for the next answer."""
 
 import itertools
 from collections.abc import Iterator
@@ -7,16 +7,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from augment_open_proxy.dialects.dialect import NOTHING
-from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
-from augment_open_proxy.upstream.encode import encode
 from benchmarks.model import Dialect
 
 MODEL = "claude-sonnet-4-5"
 SYSTEM = "You are a helpful assistant. Answer briefly, and say so when you do not know."
 MAX_TOKENS = 32_000
 """The limit that Anthropic's API wants; past so many bytes of an answer the proxy must count its tokens."""
-_CONVERSATION_ID = "00000000-0000-4000-8000-000000000002"
 _PROSE = (
     "The trains of Zürich leave on time, and so does the one to Geneva. ",
     'def main() -> int:\n    """Run, and say how it went."""\n\treturn run(sys.argv[1:])\n',
@@ -95,12 +91,6 @@ def tools(count: int, size: int) -> Iterator[Tool]:
 def body(dialect: Dialect, conversation: Conversation, **more: Any) -> bytes:
     """The request in a dialect; `more` are further fields."""
     return msgspec.json.encode({"model": MODEL, **_BODIES[dialect](conversation), **more})
-
-
-def backend_body(conversation: Conversation) -> bytes:
-    """The request as the proxy sends it on."""
-    request = OPENAI_CHAT.parse(body("chat", conversation), NOTHING).request
-    return encode(request, MODEL, _CONVERSATION_ID)
 
 
 def _chat(conversation: Conversation) -> dict[str, Any]:

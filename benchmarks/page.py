@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import endurance, gap, hold, linear, startup, stored, ttft
-from benchmarks.figures import Figure
+from benchmarks.figures import TO_CHAT, Figure
 from benchmarks.linear import Series
 from benchmarks.plots import Bar, Line, bars, lines
 from benchmarks.report import Report, goal_of, row
@@ -54,7 +54,8 @@ page is written by `{report.command}`.
     if _ratios(report):
         yield from _section("CPU time", _of(report, *SCENARIOS))
         yield from (f"- `{name}`: {scenario.about}" for name, scenario in SCENARIOS.items())
-        yield "\nCPU time is that of the whole process tree, load and backend excepted.\n"
+        yield "\nCPU time is that of the whole process tree, load and backend excepted."
+        yield f"The other APIs are to stay within {TO_CHAT} of chat's figures.\n"
         yield f"![CPU time as a multiple of nginx's]({FOLDER}/ratios.svg)\n\nThe strokes mark the goals.\n"
     for name, (title, what) in _ABOUTS.items():
         if figures := _of(report, name):

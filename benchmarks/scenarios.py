@@ -6,7 +6,8 @@ The same conversation is written for each surface: as a client of the proxy send
 from typing import Any
 
 from benchmarks.answers import Answer, text_pieces
-from benchmarks.conversation import MAX_TOKENS, Call, Conversation, Message, agent_history, backend_body, body, tools
+from benchmarks.augment import backend_body
+from benchmarks.conversation import MAX_TOKENS, Call, Conversation, Message, agent_history, body, tools
 from benchmarks.model import DIALECTS, Dialect, Exchange, Form, Scenario, Surface, marker
 
 PATHS: dict[Dialect, str] = {

@@ -43,6 +43,9 @@ def test_goals_are_of_the_value_or_the_ratio() -> None:
     for goal, is_met in ((None, None), (Goal(5), True), (Goal(4.9), False), (Goal(2, "ratio"), True)):
         assert msgspec.structs.replace(figure, goal=goal).is_met is is_met
     assert msgspec.structs.replace(figure, goal=Goal(1.9, "ratio")).is_met is False
+    to_chat = Goal(2, "ratio", to_chat=1.3)
+    assert msgspec.structs.replace(figure, goal=to_chat, to_chat=1.3).is_met is True
+    assert msgspec.structs.replace(figure, goal=to_chat, to_chat=1.31).is_met is False
     assert msgspec.structs.replace(figure, goal=Goal(2, "ratio"), ratio=None).is_met is None
 
 

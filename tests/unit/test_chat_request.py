@@ -26,7 +26,6 @@ from augment_open_proxy.core.conversation import (
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.dialect import Delivery, Keep
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
-from augment_open_proxy.dialects.openai_chat.request import parse
 from tests.pipeline import upstream_request
 
 PNG = "iVBORw0KGgo="
@@ -38,12 +37,12 @@ def body(*messages: Any, **fields: Any) -> bytes:
 
 
 def request(*messages: Any, **fields: Any) -> ChatRequest:
-    return parse(body(*messages, **fields)).request
+    return OPENAI_CHAT.parse(body(*messages, **fields)).request
 
 
 def refusal(data: bytes) -> Problem:
     with pytest.raises(ProxyError) as caught:
-        parse(data)
+        OPENAI_CHAT.parse(data)
     assert caught.value.problem.kind is ErrorKind.INVALID_REQUEST
     return caught.value.problem
 
@@ -132,7 +131,7 @@ def test_assistant_messages(fields: dict[str, Any], expected: tuple[Part, ...]) 
 def test_unknown_fields_are_accepted_anywhere() -> None:
     message = {"role": "user", "name": "me", "x": 1, "content": [{**text("Hello."), "cache_control": {"type": "e"}}]}
     tool = {"type": "function", "x": 1, "function": {"name": "f", "strict": True}}
-    asked = parse(body(message, x={"y": [1]}, store=True, search_parameters={}, tools=[tool]))
+    asked = OPENAI_CHAT.parse(body(message, x={"y": [1]}, store=True, search_parameters={}, tools=[tool]))
     assert asked.request.messages == (Message("user", (Text("Hello."),)),)
 
 
@@ -382,7 +381,7 @@ def test_effort(fields: dict[str, Any], effort: str | None) -> None:
     ],
 )
 def test_delivery(fields: dict[str, Any], delivery: Delivery) -> None:
-    assert parse(body(**fields)).delivery == delivery
+    assert OPENAI_CHAT.parse(body(**fields)).delivery == delivery
 
 
 @pytest.mark.parametrize(
@@ -397,7 +396,7 @@ def test_delivery(fields: dict[str, Any], delivery: Delivery) -> None:
     ],
 )
 def test_what_is_stored(fields: dict[str, Any], keep: Keep | None) -> None:
-    assert parse(body(**fields)).keep == keep
+    assert OPENAI_CHAT.parse(body(**fields)).keep == keep
     assert OPENAI_CHAT.keeps == "completion"
 
 
@@ -405,7 +404,7 @@ MOST_METADATA: dict[str, str] = {f"{i:064}": "v" * 512 for i in range(16)}
 
 
 def test_metadata_has_room_for_sixteen_texts() -> None:
-    kept = parse(body(store=True, metadata=MOST_METADATA)).keep
+    kept = OPENAI_CHAT.parse(body(store=True, metadata=MOST_METADATA)).keep
     assert kept is not None
     assert kept.metadata == MOST_METADATA
 
@@ -500,7 +499,7 @@ def test_what_is_no_json_object_is_refused(data: bytes) -> None:
 
 def test_a_lone_surrogate_becomes_the_replacement_character() -> None:
     assert request({"role": "user", "content": "a\ud800b"}).messages == (Message("user", (Text("a\ufffdb"),)),)
-    (tool,) = parse(schema('"\\udc00"')).request.tools
+    (tool,) = OPENAI_CHAT.parse(schema('"\\udc00"')).request.tools
     assert isinstance(tool, Tool)
     assert json.loads(bytes(tool.schema)) == {"a": "\ufffd"}
 
@@ -514,7 +513,7 @@ CAPTURES = sorted(Path(__file__).parents[3].glob("shared/captures/*chat_completi
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.name.partition(".POST")[0])
 def test_a_real_client_gets_a_sound_backend_request(path: Path) -> None:
     sent = json.loads(path.read_text())["body"]
-    parsed = parse(json.dumps(sent).encode())
+    parsed = OPENAI_CHAT.parse(json.dumps(sent).encode())
     asked = json.loads(upstream_request(parsed))
     assert parsed.delivery.stream is bool(sent.get("stream"))
     assert len(asked.get("tool_definitions", [])) == len(sent.get("tools", []))

@@ -24,7 +24,7 @@ from augment_open_proxy.core.reply import fold
 from augment_open_proxy.dialects.dialect import Delivery, renderer
 from augment_open_proxy.dialects.openai_completions import OPENAI_COMPLETIONS
 from augment_open_proxy.dialects.openai_completions.reply import render
-from augment_open_proxy.dialects.openai_completions.request import IGNORED, INSTRUCTIONS, Echo, parse
+from augment_open_proxy.dialects.openai_completions.request import IGNORED, INSTRUCTIONS, Echo
 from augment_open_proxy.dialects.openai_completions.stream import CompletionStream
 
 OPENING = Opening("cmpl-1", 1, "gpt-5", 10)
@@ -36,16 +36,16 @@ def body(**fields: Any) -> bytes:
 
 
 def request(**fields: Any) -> ChatRequest:
-    return parse(body(**fields)).request
+    return OPENAI_COMPLETIONS.parse(body(**fields)).request
 
 
 def delivery(**fields: Any) -> Delivery:
-    return parse(body(**fields)).delivery
+    return OPENAI_COMPLETIONS.parse(body(**fields)).delivery
 
 
 def refusal(data: bytes) -> Problem:
     with pytest.raises(ProxyError) as caught:
-        parse(data)
+        OPENAI_COMPLETIONS.parse(data)
     assert caught.value.problem.kind is ErrorKind.INVALID_REQUEST
     return caught.value.problem
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_had_is_refused_by_name(fields: dict[str, Any], param: st
     ],
 )
 def test_what_asks_for_nothing_changes_nothing(fields: dict[str, Any]) -> None:
-    assert parse(body(**fields)) == parse(body())
+    assert OPENAI_COMPLETIONS.parse(body(**fields)) == OPENAI_COMPLETIONS.parse(body())
 
 
 def test_what_has_no_effect_is_named() -> None:

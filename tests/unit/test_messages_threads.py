@@ -10,7 +10,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Block, Finish, Opening, Usage
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
-from augment_open_proxy.dialects.anthropic_messages.request import parse, parse_count, references
+from augment_open_proxy.dialects.anthropic_messages.request import parse, parse_count
 from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Keep, PastTurn, Recalled, References
 
 CREATE: dict[str, Any] = {"type": "create"}
@@ -74,7 +74,7 @@ def test_other_turns_are_not_stored(fields: dict[str, Any]) -> None:
     ],
 )
 def test_a_turn_refers_to_the_message_that_it_goes_on_from(fields: dict[str, Any], expected: References) -> None:
-    assert references(body(user("Hi."), **fields)) == expected
+    assert ANTHROPIC_MESSAGES.references(body(user("Hi."), **fields)) == expected
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_what_is_no_thread_is_refused(thread: Any, param: str) -> None:
     data = body(user("Hi."), thread=thread)
     assert refusal(data).param == param
     with pytest.raises(ProxyError) as caught:
-        references(data)
+        ANTHROPIC_MESSAGES.references(data)
     assert caught.value.problem.param == param
 
 
-def test_a_body_that_cannot_be_read_is_refused_when_it_is_parsed_at_the_latest() -> None:
-    assert references(b"{") == NO_REFERENCES
-    with pytest.raises(ProxyError):
-        references(b'{"thread"')
+def test_a_body_that_cannot_be_read_is_refused_before_anything_is_looked_up() -> None:
+    for data in (b"{", b'{"thread"'):
+        with pytest.raises(ProxyError):
+            ANTHROPIC_MESSAGES.references(data)
 
 
 # --- What came before ---
@@ -192,7 +192,7 @@ def test_what_was_not_recalled_stands_for_nothing() -> None:
 def test_the_tokens_of_a_thread_are_counted_with_all_that_came_before() -> None:
     data = json.dumps({"model": "claude-sonnet-4-5", "messages": [user("And?")], "thread": CONTINUE}).encode()
     recalled = past((FIRST, (Text("Hi."),)))
-    assert references(data) == References(previous="msg_1")
+    assert ANTHROPIC_MESSAGES.references(data) == References(previous="msg_1")
     counted, request = parse_count(data, recalled), asked(data, recalled)
     assert (counted.messages, counted.system, counted.tools) == (request.messages, request.system, request.tools)
     assert len(counted.messages) == 3

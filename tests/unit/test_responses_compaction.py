@@ -15,7 +15,6 @@ from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import NOTHING, Delivery, PastTurn, Recalled, References
 from augment_open_proxy.dialects.openai_responses.compaction import (
     OPENAI_COMPACTION,
-    parse_compaction,
     render_compacted,
 )
 from augment_open_proxy.dialects.registry import DIALECTS
@@ -46,7 +45,7 @@ def past(given: Any, answer: str) -> PastTurn:
 def compacted(data: bytes, recalled: Recalled = NOTHING, end: Terminal = DONE) -> Any:
     """The answer to a request, the summary being sealed as `sealed`; it has the fields and items of the SDK."""
     reply = Reply(OPENING, (Thinking("", "sealed"),), end)
-    answer = json.loads(render_compacted([reply], parse_compaction(data, recalled).delivery))
+    answer = json.loads(render_compacted([reply], OPENAI_COMPACTION.parse(data, recalled).delivery))
     assert answer.keys() == {name for name, field in CompactedResponse.model_fields.items() if field.is_required()}
     for item in answer["output"]:
         _item.validate_python(item)
@@ -58,7 +57,7 @@ def compacted(data: bytes, recalled: Recalled = NOTHING, end: Terminal = DONE) -
 
 def test_the_conversation_is_asked_to_be_compacted() -> None:
     data = body([HELLO, ANSWERED, CALL, OUTPUT], instructions="Be brief.", prompt_cache_key="k")
-    asked = parse_compaction(data).request
+    asked = OPENAI_COMPACTION.parse(data).request
     assert asked.compacts
     assert (asked.model, asked.system, asked.conversation) == ("gpt-5", ("Be brief.",), "k")
     assert [message.role for message in asked.messages] == ["user", "assistant", "assistant", "user"]
@@ -66,17 +65,19 @@ def test_the_conversation_is_asked_to_be_compacted() -> None:
 
 @pytest.mark.parametrize("given", ["Hello.", [HELLO]])
 def test_a_text_is_a_message_of_the_user(given: Any) -> None:
-    assert parse_compaction(body(given)).request.messages == (Message("user", (Text("Hello."),)),)
+    assert OPENAI_COMPACTION.parse(body(given)).request.messages == (Message("user", (Text("Hello."),)),)
 
 
 def test_a_stored_response_may_be_all_there_is_to_compact() -> None:
-    asked = parse_compaction(body(None, previous_response_id="resp_1"), Recalled((past("Hello.", "Hi."),))).request
+    asked = OPENAI_COMPACTION.parse(
+        body(None, previous_response_id="resp_1"), Recalled((past("Hello.", "Hi."),))
+    ).request
     assert asked.messages == (Message("user", (Text("Hello."),)), Message("assistant", (Text("Hi."),)))
     assert OPENAI_COMPACTION.references(body(None, previous_response_id="resp_1")) == References("resp_1")
 
 
 def test_a_compaction_is_answered_whole_and_not_stored() -> None:
-    parsed = parse_compaction(body(stream=True, store=True, background=True))
+    parsed = OPENAI_COMPACTION.parse(body(stream=True, store=True, background=True))
     assert not parsed.delivery.stream
     assert parsed.keep is None
 
@@ -96,12 +97,12 @@ def test_a_compaction_is_answered_whole_and_not_stored() -> None:
 )
 def test_what_is_wrong_is_named_by_its_path(data: bytes, param: str) -> None:
     with pytest.raises(ProxyError) as caught:
-        parse_compaction(data)
+        OPENAI_COMPACTION.parse(data)
     assert (caught.value.problem.kind, caught.value.problem.param) == (ErrorKind.INVALID_REQUEST, param)
 
 
 def test_what_else_a_request_may_have_is_passed_over() -> None:
-    assert parse_compaction(body(tools=[{"type": "function", "name": "f"}], x=1)).request.tools == ()
+    assert OPENAI_COMPACTION.parse(body(tools=[{"type": "function", "name": "f"}], x=1)).request.tools == ()
 
 
 # --- The answer ---

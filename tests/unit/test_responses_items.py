@@ -17,7 +17,14 @@ from augment_open_proxy.core.conversation import (
     ToolResult,
 )
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.dialects.openai_responses.items import GO_ON, continued, ends_with_trigger, parse_input
+from augment_open_proxy.core.steps import whole
+from augment_open_proxy.dialects.openai_responses.items import (
+    GO_ON,
+    continued,
+    ends_with_trigger,
+    parse_input,
+    read_input,
+)
 
 PNG = "iVBORw0KGgo="
 PNG_URL = f"data:image/png;base64,{PNG}"
@@ -376,7 +383,7 @@ TRIGGER = {"type": "compaction_trigger"}
 
 
 def ends(*items: Any) -> bool:
-    return ends_with_trigger([msgspec.Raw(json.dumps(item).encode()) for item in items])
+    return ends_with_trigger(whole(read_input([msgspec.Raw(json.dumps(item).encode()) for item in items])))
 
 
 @pytest.mark.parametrize("kind", ["compaction", "compaction_summary"])
@@ -403,8 +410,8 @@ def test_a_trigger_at_the_end_asks_for_compaction(items: list[Any]) -> None:
 @pytest.mark.parametrize("items", [[], [user()], [{"role": "user", "content": 'Say "compaction_trigger".'}]])
 def test_nothing_else_asks_for_compaction(items: list[Any]) -> None:
     assert not ends(*items)
-    assert not ends_with_trigger(None)
-    assert not ends_with_trigger("compaction_trigger")
+    assert not ends_with_trigger(whole(read_input(None)))
+    assert not ends_with_trigger(whole(read_input("compaction_trigger")))
 
 
 @pytest.mark.parametrize("items", [[TRIGGER, user()], [user(), TRIGGER, user(), TRIGGER], [TRIGGER, TRIGGER]])

@@ -9,6 +9,7 @@ from augment_open_proxy.core.conversation import Attachment, ChatRequest, Messag
 from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.core.events import Block, Finish, Opening, Usage
 from augment_open_proxy.core.reply import Reply
+from augment_open_proxy.core.steps import whole
 from augment_open_proxy.dialects.dialect import PastTurn, Recalled
 from augment_open_proxy.dialects.openai_responses.items import GO_ON
 from augment_open_proxy.dialects.openai_responses.past import PLACE, parse_past
@@ -17,6 +18,10 @@ from augment_open_proxy.dialects.openai_responses.request import parse
 HELLO: dict[str, Any] = {"role": "user", "content": "Hello."}
 TRIGGER: dict[str, Any] = {"type": "compaction_trigger"}
 REFERENCE: dict[str, Any] = {"type": "item_reference", "id": "msg_1"}
+
+
+def whole_past(recalled: Recalled) -> tuple[Message, ...]:
+    return whole(parse_past(recalled))
 
 
 def body(given: Any, **fields: Any) -> bytes:
@@ -101,7 +106,7 @@ def test_tools_in_items_of_earlier_turns_are_still_offered_and_the_latest_of_a_n
 
 
 def test_a_turn_may_have_had_no_input_and_no_answer() -> None:
-    assert parse_past(Recalled((past(None), past([]), past("Hi.")))) == (said("user", "Hi."),)
+    assert whole_past(Recalled((past(None), past([]), past("Hi.")))) == (said("user", "Hi."),)
 
 
 def test_without_input_the_model_goes_on_from_the_answer() -> None:
@@ -114,12 +119,12 @@ def test_without_input_the_model_goes_on_from_the_answer() -> None:
 
 def test_text_that_had_to_be_mended_is_mended_again() -> None:
     """A stored body is as the client sent it, lone surrogates and all."""
-    assert parse_past(Recalled((past("a\ud800b"),))) == (said("user", "a\ufffdb"),)
+    assert whole_past(Recalled((past("a\ud800b"),))) == (said("user", "a\ufffdb"),)
 
 
 def test_a_turn_refers_to_what_it_referred_to() -> None:
     recalled = Recalled((past([REFERENCE, HELLO], Text("Hi.")),), by_id={"msg_1": raw(said_by_user("Before."))[0]})
-    assert parse_past(recalled) == (said("user", "Before."), said("user", "Hello."), said("assistant", "Hi."))
+    assert whole_past(recalled) == (said("user", "Before."), said("user", "Hello."), said("assistant", "Hi."))
 
 
 def said_by_user(text: str) -> dict[str, Any]:
@@ -166,7 +171,7 @@ def test_a_compaction_stands_for_all_that_came_before_it() -> None:
             past("And?", Text("That was it.")),
         )
     )
-    assert parse_past(recalled) == (
+    assert whole_past(recalled) == (
         Message("user", (Attachment("summary", PLACE, data="sealed"),)),
         said("user", "And?"),
         said("assistant", "That was it."),
@@ -174,7 +179,7 @@ def test_a_compaction_stands_for_all_that_came_before_it() -> None:
 
 
 def test_thinking_is_a_summary_only_where_one_was_asked_for() -> None:
-    assert parse_past(Recalled((past([HELLO], Thinking("", "seal"), Text("Hi.")),))) == (
+    assert whole_past(Recalled((past([HELLO], Thinking("", "seal"), Text("Hi.")),))) == (
         said("user", "Hello."),
         Message("assistant", (Thinking("", "seal"),)),
         said("assistant", "Hi."),

@@ -11,7 +11,8 @@ import pytest
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Text, Tool
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Keep, Recalled, References
-from augment_open_proxy.dialects.openai_responses.request import IGNORED, parse, references
+from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
+from augment_open_proxy.dialects.openai_responses.request import IGNORED, parse
 from augment_open_proxy.dialects.openai_responses.shape import Shape
 from tests.pipeline import upstream_request
 
@@ -181,12 +182,12 @@ REFERENCE: dict[str, Any] = {"type": "item_reference", "id": "msg_1"}
     ],
 )
 def test_a_request_refers_to_a_response_a_conversation_and_items(fields: dict[str, Any], expected: References) -> None:
-    assert references(body(**fields)) == expected
+    assert OPENAI_RESPONSES.references(body(**fields)) == expected
 
 
 def test_a_response_and_a_conversation_exclude_each_other() -> None:
     with pytest.raises(ProxyError) as caught:
-        references(body(previous_response_id="resp_1", conversation="conv_1"))
+        OPENAI_RESPONSES.references(body(previous_response_id="resp_1", conversation="conv_1"))
     assert caught.value.problem.param == "conversation"
 
 
@@ -202,7 +203,7 @@ def test_a_response_and_a_conversation_exclude_each_other() -> None:
     ],
 )
 def test_a_reference_that_is_none_is_named_by_its_path(fields: dict[str, Any], param: str) -> None:
-    for read in (references, parse):
+    for read in (OPENAI_RESPONSES.references, parse):
         with pytest.raises(ProxyError) as caught:
             read(body(**fields))
         assert caught.value.problem.param == param

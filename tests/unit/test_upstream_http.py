@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import subprocess
 import sys
+import weakref
 import zlib
 from collections.abc import Iterable
 from itertools import pairwise
@@ -330,6 +332,19 @@ def test_a_connection_is_lost_as_soon_as_the_backend_has_said_so() -> None:
         assert not connection.can_be_kept()
         connection.connection_lost(None)
         assert lost == [connection]
+
+    asyncio.run(story())
+
+
+def test_a_lost_connection_is_not_kept_by_its_timer() -> None:
+    async def story() -> None:
+        connection, _ = asked()
+        connection.news(asyncio.get_running_loop().time() + 1000)
+        connection.connection_lost(None)
+        reference = weakref.ref(connection)
+        del connection
+        gc.collect()
+        assert reference() is None
 
     asyncio.run(story())
 
