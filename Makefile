@@ -74,8 +74,34 @@ soak: setup ## Load the proxy for a minute with faults and a restart, then with 
 audit: .venv-audit/.installed ## Look the dependencies up among known vulnerabilities
 	scripts/audit
 
-build: .venv/.dev ## Build wheel and sdist into dist/
-	$(BIN)/python -m hatchling build --clean
+build: .tools/packaging/.installed .venv/.dev ## Build wheel and sdist into dist/, the same bytes for the same commit
+	rm -f dist/*.whl dist/*.tar.gz
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(BIN)/python -m hatchling build
+	.tools/packaging/bin/twine check --strict dist/*.whl dist/*.tar.gz
+
+binary: ## Build the standalone binary of TARGET, which must be this machine's, into dist/binary/
+	$(PYTHON) scripts/build-binary $(TARGET)
+
+test-packaging: build ## Install the wheel in each documented way and try it; build and try the binary
+	scripts/try-wheel
+	$(PYTHON) scripts/build-binary host
+
+LINT := deploy/lint/$(INSTALLED)
+lint-packaging: .tools/packaging/.installed $(if $(NPM),$(LINT)) ## Lint image, compose file, manifests, workflows, unit
+	scripts/lint-packaging
+
+PACKAGING_LOCKS := build binary packaging
+.PHONY: binary test-packaging lint-packaging lock-packaging
+lock-packaging: lock
+	$(UV) pip compile -q pyproject.toml --extra postgres --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header -c requirements.lock -c requirements-dev.lock -o requirements-postgres.lock
+	for group in $(PACKAGING_LOCKS); do $(UV) pip compile -q --group $$group --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-$$group.lock || exit 1; done
+
+.tools/packaging/.installed: requirements-packaging.lock | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) .tools/packaging
+	$(UV) pip install -q -p .tools/packaging --require-hashes -r $<
+	@touch $@
 
 lock: $(UV) ## Resolve the dependencies anew
 	$(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -1,7 +1,7 @@
-"""The command line: `serve` (the default), `demo` and `models`, and the banner.
+"""The command line: `serve` (the default), `demo`, `models`, `health` and `keys`, and the banner.
 
 What is heavy (the server, the simulator) is imported by the command that needs it, after the settings and the port
-are known to be good. Exit codes: 0 fine, 1 cannot listen, 2 bad usage or settings.
+are known to be good. Exit codes: 0 fine, 1 cannot listen or is not healthy, 2 bad usage or settings.
 """
 
 import argparse
@@ -53,7 +53,8 @@ the environment, that overrides .env, and that overrides the TOML file.
 Secrets have no flags: set AUGMENT_API_TOKEN (with AUGMENT_API_URL) or
 AUGMENT_SESSION_AUTH, or run `auggie login`.
 
-exit codes: 0 fine, 1 cannot listen (such as a port in use), 2 bad usage or settings
+exit codes: 0 fine, 1 cannot listen (such as a port in use) or, for health, does
+not answer, 2 bad usage or settings
 """
 _KEYS_EPILOG = """\
 examples:
@@ -75,7 +76,13 @@ _COMMANDS = {
         "list the models, as GET /v1/models does",
         "  augment-open-proxy models\n  augment-open-proxy models --json",
     ),
+    "health": (
+        "ask whether the proxy on this port lives, and exit with 0 or 1",
+        "  augment-open-proxy health\n  augment-open-proxy health --port 8000",
+    ),
 }
+HEALTH_SECONDS = 3.0
+"""How long `health` waits for an answer; less than what the image's health check allows."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _keys(settings, arguments)
         if arguments.command == "models":
             return _models(settings, as_json=arguments.as_json)
+        if arguments.command == "health":
+            return _health(settings)
         return _serve(settings, demo=arguments.command == "demo")
     except SettingsError as error:
         return _fail(str(error), 2)
@@ -233,6 +242,24 @@ def _models(settings: Settings, *, as_json: bool) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; nothing is left to flush at the exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _health(settings: Settings) -> int:
+    """Ask `/livez` of the proxy that has these settings: a health check that needs neither a shell nor curl."""
+    import http.client
+
+    if settings.port == 0:
+        return _fail("AOP_PORT is 0, any free port: say with --port which one the proxy has taken", 2)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 (nothing listens)
+    connection = http.client.HTTPConnection(host, settings.port, timeout=HEALTH_SECONDS)
+    try:
+        connection.request("GET", "/livez")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return _fail(f"no answer on port {settings.port} of {host}: {str(error) or type(error).__name__}", 1)
+    finally:
+        connection.close()
+    return 0 if status == 200 else _fail(f"port {settings.port} of {host} answers with status {status}", 1)
 
 
 def _keys(settings: Settings, arguments: argparse.Namespace) -> int:

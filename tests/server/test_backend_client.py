@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import socket
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -185,6 +186,16 @@ def test_a_small_request_is_one_write(run: Run) -> None:
     run(story)
 
 
+def test_nothing_waits_for_more_to_send(run: Run) -> None:
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says(OK)
+        async with client.stream(backend.url, HEADERS, b"{}") as answer:
+            sock = answer._connection._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    run(story)
+
+
 def test_a_large_one_arrives_whole(run: Run) -> None:
     async def story(backend: Backend, client: Client) -> None:
         body = bytes(range(256)) * 40_000
@@ -306,6 +317,19 @@ def test_and_each_for_so_long(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     run(story)
 
 
+def test_each_has_its_own_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "IDLE_SECONDS", 0.2)
+
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says(OK, [0.1, OK])
+        await asyncio.gather(ask(backend, client), ask(backend, client))
+        assert len(client.pool._all) == 2
+        await until(lambda: len(client.pool._all) == 1)
+        await until(lambda: not client.pool._all)
+
+    run(story)
+
+
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", OK])
 def test_one_that_the_backend_ends_while_idle_is_never_asked(run: Run, said: bytes) -> None:
     """Nor one on which it says something: an answer that came before its request would be another's."""
@@ -316,6 +340,7 @@ def test_one_that_the_backend_ends_while_idle_is_never_asked(run: Run, said: byt
         assert await ask(backend, client) == b"hi"
         gone.set()
         await until(lambda: not client.pool._all)
+        assert not any(client.pool._idle.values())
         assert await ask(backend, client) == b"hi"
         assert backend.connections_asked() == [0, 1]
 
@@ -409,14 +434,10 @@ def test_an_answer_knows_its_end_where_that_came_with_its_last_bytes(run: Run) -
     async def story(backend: Backend, client: Client) -> None:
         backend.says(OK, [CHUNKED + b"2\r\nhi\r\n", 0.05, END])
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert not answer.is_at_end
-            await answer.read()
-            assert answer.is_at_end
+            assert [bool(await answer.read()), answer.is_at_end] == [True, True]
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            await answer.read()
-            assert not answer.is_at_end
-            assert await answer.read() == b""
-            assert answer.is_at_end
+            assert [bool(await answer.read()), answer.is_at_end] == [True, False]
+            assert [bool(await answer.read()), answer.is_at_end] == [False, True]
 
     run(story)
 
@@ -436,13 +457,17 @@ def test_a_cancelled_wait_ends_the_connection(run: Run, said: bytes) -> None:
     run(story)
 
 
+def open_files() -> set[str]:
+    return set(os.listdir("/dev/fd"))  # noqa: PTH208 (these are numbers)
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_cancelled_opening_closes_its_socket_once(run: Run, scheme: str) -> None:
     """Wherever it is cancelled. Closed twice, the second time would be another's, who was given the same number."""
 
     async def story(backend: Backend, client: Client) -> None:
         backend.handle = ignore  # type: ignore[method-assign]
-        before = set(os.listdir("/dev/fd"))
+        before = open_files()
         for rounds in range(30):
             url = f"{scheme}://127.0.0.1:{backend.port}/"
             call = asyncio.create_task(client.stream(url, HEADERS, b"{}").__aenter__())
@@ -458,7 +483,7 @@ def test_a_cancelled_opening_closes_its_socket_once(run: Run, scheme: str) -> No
             for other in others:
                 os.close(other)
         await asyncio.sleep(0.05)
-        assert len(set(os.listdir("/dev/fd")) - before) <= 1, "that of the folder itself"
+        assert len(open_files() - before) <= 1, "that of the folder itself"
 
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -473,10 +498,11 @@ def test_a_request_that_nobody_reads_is_dropped_when_it_is_cancelled(run: Run) -
     """Though most of it was not sent yet: nobody waits for a backend that is stuck."""
 
     async def story(_: Backend, client: Client) -> None:
-        ended = asyncio.Event()
+        accepted, ended = asyncio.Event(), asyncio.Event()
 
         async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             reader._transport.pause_reading()  # type: ignore[attr-defined]
+            accepted.set()
             await ended.wait()
             reader._transport.resume_reading()  # type: ignore[attr-defined]
             size = 0
@@ -490,6 +516,7 @@ def test_a_request_that_nobody_reads_is_dropped_when_it_is_cancelled(run: Run) -
         server = await asyncio.start_server(stuck, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         call = asyncio.create_task(client.stream(url, HEADERS, bytes(50_000_000)).__aenter__())
+        await accepted.wait()
         await asyncio.sleep(0.1)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -516,7 +543,7 @@ def test_a_refusal_that_comes_before_the_body_is_sent_is_read(run: Run) -> None:
         problem = await problem_of(client.stream(url, HEADERS, bytes(50_000_000)).__aenter__())
         assert problem.kind is ErrorKind.CONTEXT_TOO_LONG
         assert problem.message.endswith("too much")
-        assert client.pool.take(url) is None
+        assert not any(client.pool._idle.values())
         done.set()
         server.close()
 
@@ -691,6 +718,18 @@ def test_a_shorter_limit_is_kept_though_a_longer_one_is_timed(run: Run) -> None:
         assert backend.connections_asked() == [0, 0]
 
     run(story)
+
+
+@pytest.mark.parametrize("patience", [Patience(), Patience(first_byte=0.3)])
+def test_the_first_byte_has_a_time_of_its_own_or_the_request_s(run: Run, patience: Patience) -> None:
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says([0.2, CHUNKED, 0.2, b"2\r\nhi\r\n" + END])
+        if patience.first_byte is None:
+            assert await ask(backend, client, patience=patience) == b"hi"
+        else:
+            assert "FIRST_BYTE" in (await problem_of(ask(backend, client, patience=patience))).message
+
+    run(story, Timeouts(5.0, 5.0, 0.3))
 
 
 def test_a_silence_may_count_as_the_end(run: Run) -> None:
@@ -887,6 +926,31 @@ def test_tls_goes_through_a_tunnel(run: Run, authority: trustme.CA, ca_file: Pat
         assert backend.requests[0][0].startswith(b"POST /x HTTP/1.1\r\nHost: tenant.test\r\n")
 
     run(story, context=tls(authority, "tenant.test"))
+
+
+def test_a_tunnel_that_ends_as_it_opens_is_told(authority: trustme.CA, ca_file: Path) -> None:
+    """Before the event loop has given the connection its transport. Only asyncio's own loop lets a test do this."""
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        start_tls = loop.start_tls
+
+        async def ended(transport: Any, protocol: Any, *args: Any, **options: Any) -> Any:
+            secured = await start_tls(transport, protocol, *args, **options)
+            protocol.connection_lost(None)
+            return secured
+
+        loop.start_tls = ended  # type: ignore[method-assign]
+        async with (
+            asyncio.timeout(10),
+            Backend().running(tls(authority, "tenant.test")) as backend,
+            through(HttpProxy(backend.port), "http://", ca_file, None) as client,
+        ):
+            problem = await problem_of(client.stream("https://tenant.test/x", HEADERS, b"{}").__aenter__())
+            assert "broke before its answer: the connection was closed" in problem.message
+            assert not client.pool._all
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("is_secure", [False, True])

@@ -3,6 +3,8 @@
 Everything is frozen; a change is `msgspec.structs.replace`.
 """
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Literal
 
 from msgspec import Raw, Struct
@@ -75,9 +77,18 @@ class Message(Struct, frozen=True):
     content: tuple[Part, ...]
 
 
-def kinds_of(messages: tuple[Message, ...]) -> set[type[Part]]:
-    """Which kinds of parts the messages have: who looks for a rare one need not look at each part."""
-    return {type(part) for message in messages for part in message.content}
+def parts_of(messages: Iterable[Message]) -> Iterator[Part]:
+    """All parts of the messages."""
+    return chain.from_iterable([message.content for message in messages])
+
+
+def kinds_of(messages: Iterable[Message]) -> set[type[Part]]:
+    """Which kinds of parts the messages have, at any depth: who looks for a rare one need not look at each part."""
+    kinds: set[type[Part]] = set(map(type, parts_of(messages)))
+    if ToolResult in kinds:
+        inner = [part.content for part in parts_of(messages) if type(part) is ToolResult]
+        kinds.update(map(type, chain.from_iterable(inner)))
+    return kinds
 
 
 class Grammar(Struct, frozen=True):

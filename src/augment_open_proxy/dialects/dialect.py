@@ -10,6 +10,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
 from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.reply import Fold, Reply
+from augment_open_proxy.core.steps import Steps, whole
 from augment_open_proxy.dialects.framing import sse
 
 
@@ -84,9 +85,23 @@ def has_no_items(body: bytes, reply: Reply) -> TurnItems:
     return TurnItems()
 
 
-def refers_to_nothing(body: bytes) -> References:
-    """The references of a body, in an API without any."""
-    return NO_REFERENCES
+class Draft(Struct, frozen=True):
+    """A body that was read: what `parse` needs to have recalled, and how it goes on.
+
+    References that were not recalled stand for nothing. `parse` raises `ProxyError`.
+    """
+
+    parse: Callable[[Recalled], Steps[Parsed]]
+    references: References = NO_REFERENCES
+
+
+Read = Callable[[bytes], Steps[Draft]]
+"""A body → its draft. Raises `ProxyError`."""
+
+
+def parsed(read: Read, body: bytes, recalled: Recalled = NOTHING) -> Parsed:
+    """What a body asks for. Raises `ProxyError` (invalid request) that names the field by its path."""
+    return whole(whole(read(body)).parse(recalled))
 
 
 class ErrorShape(Struct, frozen=True):
@@ -116,15 +131,12 @@ class Dialect(Struct, frozen=True):
     id_prefix: str
     request_id_header: str
     errors: Mapping[ErrorKind, ErrorShape]
-    parse: Callable[[bytes, Recalled], Parsed]
-    """The body, and what it refers to. References that were not recalled stand for nothing."""
+    read: Read
     stream: Callable[[Delivery], StreamRenderer]
     render_reply: Callable[[Sequence[Reply], Delivery], bytes]
     """The replies, one for each choice → the body."""
     render_error: Callable[[Problem, str], bytes]
     """The problem and the request's id → the body of the error."""
-    references: Callable[[bytes], References] = refers_to_nothing
-    """What `parse` needs to have recalled. Raises `ProxyError`."""
     conversation: str = "messages"
     """The field that holds the conversation."""
     keeps: TurnKind | None = None
@@ -133,6 +145,14 @@ class Dialect(Struct, frozen=True):
     """The body and the reply of a stored turn → its items, with the ids under which they are found again."""
     render_begun: Callable[[Opening, Delivery], bytes] | None = None
     """What is answered at once where the turn runs in the background."""
+
+    def parse(self, body: bytes, recalled: Recalled = NOTHING) -> Parsed:
+        """The body, and what it refers to → what is asked, in one go. Raises `ProxyError`."""
+        return parsed(self.read, body, recalled)
+
+    def references(self, body: bytes) -> References:
+        """What a body refers to. Raises `ProxyError`."""
+        return whole(self.read(body)).references
 
 
 class Renderer(Protocol):

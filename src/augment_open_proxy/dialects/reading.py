@@ -1,44 +1,85 @@
 """JSON body → struct, with errors that name the field as the client spells it."""
 
-from typing import TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from augment_open_proxy.core.conversation import Effort, OutputFormat, ToolChoice
 from augment_open_proxy.core.errors import ProxyError, invalid_request
-from augment_open_proxy.core.jsontext import UNREADABLE, mended
+from augment_open_proxy.core.jsontext import UNREADABLE, check_utf8, mended
+from augment_open_proxy.core.steps import Steps, whole
 
 T = TypeVar("T")
 MOST_METADATA, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 LARGEST_LIMIT = 2**53
+_LARGE = 2 * 2**20
+"""Bytes of a body past which its messages are decoded one by one: 4 ms are spent on so many."""
 MOST_CHOICES = 16
 """Each choice is a turn of its own, which the account pays."""
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 
-def read(decoder: msgspec.json.Decoder[T], body: bytes, at: str = "") -> T:
-    """Decode a body, or a value in it that stands `at` a path.
+def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode a body. Raises `ProxyError` that names the field by its path, such as `messages[0].content`."""
+    return whole(read_in_steps(decoder, body))
 
-    Raises `ProxyError` that names the field by its path, such as `messages[0].content`.
-    """
+
+def read_in_steps(decoder: msgspec.json.Decoder[T], body: bytes) -> Steps[T]:
+    """The same for bodies that may be large."""
     try:
-        if not body.isascii():
-            body.decode()  # msgspec checks only what it makes a string of
-        return _decode(decoder, body)
+        yield from check_utf8(body)  # msgspec checks only what it makes a string of
+    except UnicodeDecodeError as error:
+        raise _no_json(error) from None
+    return read_value(decoder, body)
+
+
+def read_value(decoder: msgspec.json.Decoder[T], value: bytes | Raw, at: str = "") -> T:
+    """Decode a value that stands `at` a path of a body that was read. Raises `ProxyError`."""
+    try:
+        return decoder.decode(value)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error), at) from None
+    except UNREADABLE:
+        return _read_mended(decoder, mended(bytes(value)), at)
+
+
+def _read_mended(decoder: msgspec.json.Decoder[T], value: bytes, at: str) -> T:
+    try:
+        return decoder.decode(value)
     except msgspec.ValidationError as error:
         raise _invalid(str(error), at) from None
     except UNREADABLE as error:
-        raise invalid_request(f"The body is not valid JSON: {error}.") from None
+        raise _no_json(error) from None
 
 
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        return decoder.decode(mended(body))
+class ConversationReader(Generic[T]):
+    """Reads the bodies of an API that has its conversation in `messages`; a large one's message by message."""
+
+    def __init__(self, request: type[T], message: type[Struct]) -> None:
+        """`request` is the struct of the body, and `message` that of its messages."""
+        fields = [("messages", list[Raw])]
+        self._request = msgspec.json.Decoder(request)
+        self._raw_request: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+            msgspec.defstruct(request.__name__, fields, bases=(request,), frozen=True)
+        )
+        self._message = msgspec.json.Decoder(message)
+
+    def read(self, body: bytes) -> Steps[T]:
+        """Raises `ProxyError`."""
+        if len(body) <= _LARGE:
+            return (yield from read_in_steps(self._request, body))
+        given = yield from read_in_steps(self._raw_request, body)
+        messages: list[Struct] = []
+        for i, message in enumerate(given.messages):
+            messages.append(read_value(self._message, message, f"messages[{i}]"))
+            yield
+        read: T = msgspec.structs.replace(given, messages=messages)
+        return read
+
+
+def _no_json(error: Exception) -> ProxyError:
+    return invalid_request(f"The body is not valid JSON: {error}.")
 
 
 def _invalid(message: str, at: str) -> ProxyError:

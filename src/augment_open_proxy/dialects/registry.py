@@ -3,9 +3,11 @@
 import msgspec
 from msgspec import Raw, Struct
 
+from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.core.jsontext import UNREADABLE
+from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
-from augment_open_proxy.dialects.dialect import Dialect
+from augment_open_proxy.dialects.dialect import Dialect, Draft
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
 from augment_open_proxy.dialects.openai_completions import OPENAI_COMPLETIONS
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
@@ -19,6 +21,17 @@ class _Top(Struct, frozen=True):
 
 
 _top = msgspec.json.Decoder(_Top)
+
+
+def read(dialect: Dialect, body: bytes) -> Steps[tuple[Dialect, Draft]]:
+    """A body that was posted to `dialect`: the dialect that it is of, and its draft. Raises `ProxyError`."""
+    try:
+        return dialect, (yield from dialect.read(body))
+    except ProxyError:
+        other = reader(dialect, body)
+        if other is dialect:
+            raise
+    return other, (yield from other.read(body))
 
 
 def reader(dialect: Dialect, body: bytes) -> Dialect:

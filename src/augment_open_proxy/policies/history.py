@@ -5,11 +5,13 @@ The backend answers 400 ("Unidentified internal error") to a history that is not
 """
 
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Text, ToolCall, ToolResult
+from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Text, ToolCall, ToolResult, parts_of
 from augment_open_proxy.core.errors import invalid_request
 
 NOT_RUN = "The tool was not run."
@@ -17,8 +19,11 @@ NOT_RUN = "The tool was not run."
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, None]:
     """Raises `ProxyError` where the last turn cannot be answered."""
-    if _is_sound(request.messages):
-        return request, None
+    joined = _joined(request.messages)
+    if _is_sound(joined):
+        if len(joined) == len(request.messages):
+            return request, None
+        return msgspec.structs.replace(request, messages=tuple(joined)), None
     messages = _joined(_without_emptiness(request.messages))
     groups = _groups(messages)
     _check_end(request, groups)
@@ -28,7 +33,7 @@ def prepare(request: ChatRequest) -> tuple[ChatRequest, None]:
     return msgspec.structs.replace(request, messages=mended), None
 
 
-def _is_sound(messages: tuple[Message, ...]) -> bool:
+def _is_sound(messages: Sequence[Message]) -> bool:
     """Whether a single look finds nothing to mend, as in most requests; others may be sound as well."""
     seen: set[str] = set()
     waiting: set[str] = set()
@@ -69,13 +74,13 @@ def _without_emptiness(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(kept)
 
 
-def _joined(messages: tuple[Message, ...]) -> list[Message]:
+def _joined(messages: Sequence[Message]) -> list[Message]:
     """Neighbouring assistant messages as one: Codex 0.94 sends its calls, then its text, then the results."""
     joined: list[Message] = []
-    for role, group in groupby(messages, key=lambda message: message.role):
+    for role, group in groupby(messages, key=attrgetter("role")):
         together = list(group)
         if role == "assistant" and len(together) > 1:
-            joined.append(Message("assistant", tuple(part for message in together for part in message.content)))
+            joined.append(Message("assistant", tuple(parts_of(together))))
         else:
             joined += together
     return joined

@@ -110,6 +110,7 @@ class App:
         self._routes = Routes()
         for path in ("/", "/api/hello"):
             self._routes.add(path, {"GET": _status})
+        self._routes.add("/docs", {"GET": _describe_to_people})
         for prefix in ("", "/v1"):
             self._routes.add(f"{prefix}/models", {"GET": self._list_models})
             self._routes.add(f"{prefix}/models/{{name...}}", {"GET": self._show_model})
@@ -242,6 +243,13 @@ async def _describe(scope: Scope, receive: Receive, send: Send, record: Record) 
     from augment_open_proxy.server.openapi import document
 
     await answer(send, record, document())
+
+
+async def _describe_to_people(scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+    """The same as a page."""
+    from augment_open_proxy.server.openapi_page import HEADERS, page
+
+    await answer(with_headers(send, HEADERS), record, page(), b"text/html; charset=utf-8")
 
 
 async def _upgrade(scope: Scope, receive: Receive, send: Send, record: Record) -> None:

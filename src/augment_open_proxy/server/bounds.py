@@ -9,14 +9,14 @@ MOST_TOOLS = 2000
 MOST_PICTURES = 500
 """Pictures and documents, at whatever place of the conversation."""
 
-_WITH_PICTURES = (Attachment, Image, ToolResult)
+_PICTURES = (Attachment, Image)
 
 
 def check_size(request: ChatRequest, conversation: str) -> None:
     """Raises `ProxyError` where the request has too many tools, or pictures in the field `conversation`."""
     if len(request.tools) > MOST_TOOLS:
         raise invalid_request(f"tools may have {MOST_TOOLS} entries at most; there are {len(request.tools)}.", "tools")
-    if kinds_of(request.messages).isdisjoint(_WITH_PICTURES):
+    if kinds_of(request.messages).isdisjoint(_PICTURES):
         return
     pictures = sum(_pictures(message.content) for message in request.messages)
     if pictures > MOST_PICTURES:
@@ -26,6 +26,5 @@ def check_size(request: ChatRequest, conversation: str) -> None:
 
 def _pictures(parts: Iterable[Part]) -> int:
     return sum(
-        _pictures(part.content) if isinstance(part, ToolResult) else isinstance(part, Image | Attachment)
-        for part in parts
+        _pictures(part.content) if isinstance(part, ToolResult) else isinstance(part, _PICTURES) for part in parts
     )

@@ -13,7 +13,7 @@ from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Op
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 from augment_open_proxy.core.listing import Item
 from augment_open_proxy.dialects.dialect import Dialect, Parsed, renderer
-from augment_open_proxy.dialects.registry import reader
+from augment_open_proxy.dialects.registry import read
 from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.journal.store.opening import Stores
@@ -30,6 +30,7 @@ from augment_open_proxy.server.ids import new_uuid
 from augment_open_proxy.server.keeping import items_of, kept
 from augment_open_proxy.server.keys import KEY, Key, KeyRing
 from augment_open_proxy.server.limits import Limits
+from augment_open_proxy.server.pace import paced
 from augment_open_proxy.server.recall import NO_LOCAL, Local, Past, Recall
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.resolve import Resolver
@@ -142,10 +143,10 @@ class Exchange:
         record.request_id = dialect.id_prefix + turn_id
         if self._log.keeps_bodies:
             record.request = _shown(body)
-        reading = reader(dialect, body)
+        reading, draft = await paced(read(dialect, body))
         owner = owner or owner_of(scope)
-        past = await self._recall(reading, body, owner, local)
-        parsed = reading.parse(body, past.recalled)
+        past = await self._recall.past(reading, draft.references, owner, local)
+        parsed = await paced(draft.parse(past.recalled))
         if reading is not dialect:
             parsed = msgspec.structs.replace(parsed, keep=None)  # nobody could ask for it by its id
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
@@ -168,6 +169,8 @@ class Exchange:
             input_estimate=estimate_request(chains[0].request, turn.model_id),
         )
         turns = [turn, *(turn_of(chain.request) for chain in chains[1:])]
+        for turn in turns:
+            await paced(turn.encoding())
         batches = side_by_side(
             [
                 self._limits.within(_batches(choice, opening, turn, turn_of, chain))
@@ -175,7 +178,7 @@ class Exchange:
             ]
         )
         headers = _reply_headers(dialect, record, parsed.request)
-        return Begun(dialect, parsed, opening, batches, headers, notices, turn, body, owner, past)
+        return Begun(dialect, parsed, opening, batches, headers, notices, turns[0], body, owner, past)
 
     async def _run(self, begun: Begun, record: Record, key: Key | None) -> AsyncGenerator[Batch]:
         """Begin a background run, which has a record of its own, and follow it."""

@@ -23,7 +23,7 @@ from augment_open_proxy.dialects.openai_responses import wire as responses
 from augment_open_proxy.server import models
 from augment_open_proxy.server.openapi_schemas import Schema, Schemas, parameters
 
-JSON, LINES, STREAM = "application/json", "application/x-jsonl", "text/event-stream"
+JSON, LINES, STREAM, PAGE = "application/json", "application/x-jsonl", "text/event-stream", "text/html"
 DESCRIPTION = """\
 Paths below /v1 also answer without it, and HEAD wherever GET does. Fields that are not listed are accepted. \
 What each field does is told in API.md."""
@@ -122,6 +122,7 @@ APIS = (
             Operation("GET", "/", "What this is", reply=Status),
             Operation("GET", "/api/hello", "What this is, for Claude Code", reply=Status),
             Operation("GET", "/v1/openapi.json", "This document", reply=dict[str, Any]),
+            Operation("GET", "/docs", "This document, as a page", media=(PAGE,)),
             Operation("GET", "/v1/models", "List models", reply=models.ModelList | dict[str, Any], query=ModelsPage),
             Operation("GET", "/v1/models/{name}", "Show a model", reply=models.ModelObject),
         ),

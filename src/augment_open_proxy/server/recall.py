@@ -54,8 +54,11 @@ class Recall:
         self._stores = stores
 
     async def __call__(self, dialect: Dialect, body: bytes, owner: str, local: Local = NO_LOCAL) -> Past:
-        """Raises `ProxyError` for what is not there, or can't be gone on from."""
-        references = dialect.references(body)
+        """What a body refers to. Raises `ProxyError` for what is not there, or can't be gone on from."""
+        return await self.past(dialect, dialect.references(body), owner, local)
+
+    async def past(self, dialect: Dialect, references: References, owner: str, local: Local = NO_LOCAL) -> Past:
+        """The same of a body that has been read."""
         if references == NO_REFERENCES:
             return NO_PAST
         turns = await self._chain(dialect, references.previous, owner, local) if references.previous else []

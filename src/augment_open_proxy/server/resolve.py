@@ -23,7 +23,6 @@ from augment_open_proxy.server.pdf import NoTextError, extract_text
 
 Content = Text | Image
 _PDF = b"%PDF-"
-_WITH_ATTACHMENTS = (Attachment, ToolResult)
 
 
 class Resolver:
@@ -36,11 +35,9 @@ class Resolver:
 
     async def resolve(self, request: ChatRequest) -> ChatRequest:
         """The request without attachments. Raises `ProxyError` that names the field whose content can't be had."""
-        if kinds_of(request.messages).isdisjoint(_WITH_ATTACHMENTS):
+        if Attachment not in kinds_of(request.messages):
             return request
         attachments = {part: None for message in request.messages for part in _attachments(message.content)}
-        if not attachments:
-            return request
         by_url = [(part.url, part.param) for part in attachments if part.url is not None]
         files = dict(zip([url for url, _ in by_url], await self._files.fetch_all(by_url), strict=True))
         contents = {part: await self._content(part, files) for part in attachments}

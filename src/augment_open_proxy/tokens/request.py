@@ -4,7 +4,7 @@ The text is counted by the function that is given, or estimated; the rest is the
 counted as a picture of unknown size until `server/resolve.py` has made it content.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import assert_never
 
 from augment_open_proxy.core.conversation import (
@@ -19,11 +19,12 @@ from augment_open_proxy.core.conversation import (
     ToolCall,
     ToolResult,
     kinds_of,
+    parts_of,
 )
 from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, for_model
 from augment_open_proxy.tokens.families import is_claude
 from augment_open_proxy.tokens.images import image_tokens
-from augment_open_proxy.tokens.length import estimate_text
+from augment_open_proxy.tokens.length import estimate_texts
 
 PER_REQUEST = 1
 PER_MESSAGE = 4
@@ -33,7 +34,7 @@ PER_RESULT = 12
 """Estimates. With them, the examples on Anthropic's page "Token counting" (14 and 403 tokens) come out as 14 and, with
 the tool prompt of that time, 420."""
 
-_COUNTED = (ToolCall, ToolResult, Image, Attachment)
+_PICTURES = (Image, Attachment)
 
 CLAUDE_TOOL_PROMPT = 496
 """What Claude's API adds once there are tools: "Tool use" on platform.claude.com says 496 or 497 for 4.5 and 4.6 with
@@ -53,72 +54,51 @@ def count_request(
 
 
 def estimate_request(request: ChatRequest, model: str | None = None, claude_factor: float = CLAUDE_FACTOR) -> int:
-    """The same without a tokenizer, for the path of a request: 0.4 ms for 500 kB."""
+    """The same without a tokenizer, for the path of a request: 0.2 ms for 500 kB."""
     model = model or request.model
-    tokens = estimate_text("\n".join(_texts(request)))
+    tokens = estimate_texts(_texts(request))
     return for_model(tokens, model, claude_factor) + _beside_text(request, model)
 
 
-def _texts(request: ChatRequest) -> Iterator[str]:
-    yield from request.system
-    for content in _contents(request):
-        if type(content) is str:
-            yield content
+def _texts(request: ChatRequest) -> list[str]:
+    texts = [*request.system]
+    for part in parts_of(request.messages):
+        if type(part) is Text or type(part) is Thinking:
+            texts.append(part.text)
+        elif type(part) is ToolCall:
+            texts += (part.name, part.arguments)
+        elif type(part) is ToolResult:
+            texts += [inner.text for inner in part.content if type(inner) is Text]
     for tool in request.tools:
-        yield tool.name
-        yield tool.description
+        texts += (tool.name, tool.description)
         match tool:
             case Tool():
-                yield bytes(tool.schema).decode()
+                texts.append(bytes(tool.schema).decode())
             case CustomTool():
-                yield tool.grammar.definition if tool.grammar else ""
+                texts.append(tool.grammar.definition if tool.grammar else "")
             case _:
                 assert_never(tool)
-
-
-def _contents(request: ChatRequest) -> Iterator[str | Image | Attachment]:
-    for message in request.messages:
-        for part in message.content:
-            yield from _content(part)
-
-
-def _content(part: Part) -> Iterator[str | Image | Attachment]:
-    """The texts and pictures of a part."""
-    match part:
-        case Text() | Thinking():
-            yield part.text
-        case Image() | Attachment():
-            yield part
-        case Attachment():
-            pass  # content that is not there yet
-        case ToolCall():
-            yield part.name
-            yield part.arguments
-        case ToolResult():
-            for inner in part.content:
-                yield from _content(inner)
-        case _:
-            assert_never(part)
+    return texts
 
 
 def _beside_text(request: ChatRequest, model: str) -> int:
     tokens = PER_REQUEST + PER_MESSAGE * len(request.messages) + PER_TOOL * len(request.tools)
     if request.tools and is_claude(model):
         tokens += CLAUDE_TOOL_PROMPT
-    kinds = kinds_of(request.messages)
-    if not kinds.isdisjoint(_COUNTED):
-        tokens += _of_parts(request, model)
+    kinds = list(map(type, parts_of(request.messages)))
+    tokens += PER_CALL * kinds.count(ToolCall) + PER_RESULT * kinds.count(ToolResult)
+    if not kinds_of(request.messages).isdisjoint(_PICTURES):
+        tokens += sum(_picture_tokens(part, model) for part in parts_of(request.messages))
     return tokens
 
 
-def _of_parts(request: ChatRequest, model: str) -> int:
-    tokens = 0
-    for message in request.messages:
-        tokens += sum([PER_CALL for part in message.content if type(part) is ToolCall])
-        tokens += sum([PER_RESULT for part in message.content if type(part) is ToolResult])
-    for content in _contents(request):
-        if type(content) is Image:
-            tokens += image_tokens(content.data, model)
-        elif type(content) is Attachment:
-            tokens += image_tokens("", model)
-    return tokens
+def _picture_tokens(part: Part, model: str) -> int:
+    match part:
+        case Image(data=data):
+            return image_tokens(data, model)
+        case Attachment():
+            return image_tokens("", model)
+        case ToolResult(content=content):
+            return sum(_picture_tokens(inner, model) for inner in content)
+        case _:
+            return 0

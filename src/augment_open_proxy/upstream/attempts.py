@@ -13,11 +13,12 @@ from msgspec import Struct
 from augment_open_proxy.core.conversation import ChatRequest
 from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.core.events import Event, Failure
+from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.upstream.budget import RetryBudget
 from augment_open_proxy.upstream.client import Client, Patience
 from augment_open_proxy.upstream.credentials import CredentialSource
 from augment_open_proxy.upstream.decode import Decoder
-from augment_open_proxy.upstream.encode import encode, request_headers
+from augment_open_proxy.upstream.encode import encode, encode_in_steps, request_headers
 from augment_open_proxy.upstream.listing import Listing
 from augment_open_proxy.upstream.plain_history import with_plain_history
 from augment_open_proxy.upstream.recovery import Recovery, Step
@@ -50,7 +51,7 @@ class Upstream(Struct, frozen=True):
 
 
 class Turn:
-    """A turn that is ready to be sent. Making one resolves the model and encodes the body; both raise `ProxyError`."""
+    """A turn that is ready to be sent. Making one resolves the model, which raises `ProxyError`."""
 
     def __init__(
         self, upstream: Upstream, request: ChatRequest, request_id: str, conversation_id: str, notices: list[str]
@@ -67,8 +68,19 @@ class Turn:
         self._credentials = upstream.credentials.current()
         self.model_id = upstream.listing.current().resolve(request.model, request.effort)
         """The backend's id of the model that answers."""
-        self.body = encode(request, self.model_id, conversation_id)
+        self._body: bytes | None = None
         self._recovery = Recovery(upstream.listing.current().base, self._fallbacks())
+
+    def encoding(self) -> Steps[None]:
+        """Encode the body ahead, which takes long for a large request; else `events` does it at once."""
+        self._body = yield from encode_in_steps(self._request, self.model_id, self._conversation_id)
+
+    @property
+    def body(self) -> bytes:
+        """What the backend is sent."""
+        if self._body is None:
+            self._body = encode(self._request, self.model_id, self._conversation_id)
+        return self._body
 
     async def events(self) -> AsyncGenerator[list[Event]]:
         """The reply's events after its `Opening`, in batches as they arrive; the last batch ends with a terminal."""
@@ -157,7 +169,7 @@ class Turn:
                 return False
         if (request, model_id) != (self._request, self.model_id):
             self._request, self.model_id = request, model_id
-            self.body = encode(request, model_id, self._conversation_id)
+            self._body = None
         if step.notice is not None:
             self._notices.append(step.notice)
         return True

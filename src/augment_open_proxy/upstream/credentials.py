@@ -4,6 +4,8 @@ In this order: settings (`AUGMENT_API_TOKEN`, `AUGMENT_API_URL`), `AUGMENT_SESSI
 `~/.augment/session.json`. A source that has only one of the two is completed from the next.
 """
 
+import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,8 @@ ADVICE = (
     "Run `auggie login` (install the CLI with `npm install -g @augmentcode/auggie`), "
     "or set AUGMENT_API_TOKEN and AUGMENT_API_URL; a session is picked up without a restart."
 )
+
+_log = logging.getLogger(__name__)
 
 
 class Credentials(Struct, frozen=True):
@@ -125,6 +129,7 @@ class _SessionFile:
         self._named = named
         self._stamp: tuple[int, int, int] | None = None
         self._session: _Found | None = None
+        self._warned = ""
 
     def forget(self) -> None:
         """Read the file again, even where it seems to be the same."""
@@ -146,11 +151,39 @@ class _SessionFile:
             return None
         except OSError as error:
             self._session, self._stamp = None, None
-            troubles.append(f"{self._path} cannot be read: {error.strerror or error}")
+            trouble = f"{self._path} cannot be read: {error.strerror or error}{_remedy(self._path, error)}"
+            troubles.append(trouble)
+            if trouble != self._warned:  # once: each request reads anew
+                self._warned = trouble
+                _log.warning("%s", trouble)
             return None
         if self._session is None:
             troubles.append(f"{self._path} is not a session file")
         return self._session
+
+
+def _remedy(path: Path, error: OSError) -> str:
+    """What to do about a file of another user, as one that is mounted into a container often is."""
+    if not isinstance(error, PermissionError) or not hasattr(os, "geteuid"):
+        return ""
+    owner = _owner(path)
+    user = os.geteuid()
+    if owner is None or owner == user:
+        return ""
+    return (
+        f"; it belongs to user {owner} and the proxy runs as user {user}: run the proxy as user {owner}"
+        f" (docker run --user {owner}, AOP_UID={owner} with docker compose), or let user {user} read it"
+    )
+
+
+def _owner(path: Path) -> int | None:
+    """The owner of the file or, where its folder cannot be entered, of that folder."""
+    for place in (path, path.parent):
+        try:
+            return place.stat().st_uid
+        except OSError:
+            continue
+    return None
 
 
 def _parse_session(data: bytes, source: str) -> _Found | None:

@@ -6,7 +6,7 @@ Requests are encoded from these structs, answers decoded into them; nothing here
 from enum import IntEnum
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 
 class RequestNodeType(IntEnum):
@@ -51,8 +51,12 @@ class ImageFormat(IntEnum):
 # ------------------------------------------------------------------ requests
 
 
+Written = str | Raw
+"""A text, or its JSON where that was written before."""
+
+
 class TextContent(Struct, frozen=True):
-    content: str
+    content: Written
 
 
 class TextNode(Struct, frozen=True):
@@ -73,7 +77,7 @@ class ImageNode(Struct, frozen=True):
 
 
 class ResultText(Struct, frozen=True):
-    text_content: str
+    text_content: Written
     type: int = 1
 
 
@@ -84,7 +88,7 @@ class ResultImage(Struct, frozen=True):
 
 class ToolResultContent(Struct, frozen=True):
     tool_use_id: str
-    content: str
+    content: Written
     is_error: bool
     content_nodes: list[ResultText | ResultImage] | UnsetType = UNSET  # beyond the SDK: images inside a result
 
@@ -100,7 +104,7 @@ RequestNode = TextNode | ImageNode | ToolResultNode
 
 class RawResponseNode(Struct, frozen=True):
     id: int
-    content: str
+    content: Written
     type: int = ResponseNodeType.RAW_RESPONSE.value
 
 
@@ -117,7 +121,7 @@ class ToolUseNode(Struct, frozen=True):
 
 
 class ThinkingContent(Struct, frozen=True):
-    content: str
+    content: Written
 
 
 class ThinkingNode(Struct, frozen=True):
@@ -130,9 +134,9 @@ HistoryNode = RawResponseNode | ToolUseNode | ThinkingNode
 
 
 class HistoryEntry(Struct, frozen=True):
-    request_message: str
+    request_message: Written
     request_nodes: list[RequestNode]
-    response_text: str
+    response_text: Written
     response_nodes: list[HistoryNode]
 
 
@@ -145,9 +149,9 @@ class ToolDefinition(Struct, frozen=True):
 class ChatStreamRequest(Struct, frozen=True):
     mode: str
     model: str
-    message: str
+    message: Written
     nodes: list[RequestNode]
-    chat_history: list[HistoryEntry]
+    chat_history: list[HistoryEntry | Raw]  # what is written ahead may be several, with commas between
     conversation_id: str
     tool_definitions: list[ToolDefinition] | UnsetType = UNSET
 

@@ -2,7 +2,7 @@
 
 from augment_open_proxy.dialects.anthropic_messages.errors import ERRORS, render_error
 from augment_open_proxy.dialects.anthropic_messages.reply import render
-from augment_open_proxy.dialects.anthropic_messages.request import parse, references
+from augment_open_proxy.dialects.anthropic_messages.request import read
 from augment_open_proxy.dialects.anthropic_messages.stream import MessagesStream
 from augment_open_proxy.dialects.dialect import Dialect
 
@@ -13,10 +13,9 @@ ANTHROPIC_MESSAGES = Dialect(
     id_prefix="msg_",
     request_id_header="request-id",
     errors=ERRORS,
-    parse=parse,
+    read=read,
     stream=MessagesStream,
     render_reply=render,
     render_error=render_error,
-    references=references,
     keeps="message",
 )

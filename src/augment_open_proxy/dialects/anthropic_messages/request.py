@@ -17,14 +17,21 @@ from augment_open_proxy.core.conversation import (
 )
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE
+from augment_open_proxy.core.steps import Steps, whole
 from augment_open_proxy.dialects.anthropic_messages import wire
 from augment_open_proxy.dialects.anthropic_messages.tools import parse_tools
 from augment_open_proxy.dialects.blocks import Block, assistant_parts, unsupported, user_parts
-from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Delivery, Keep, Parsed, Recalled, References
-from augment_open_proxy.dialects.reading import read, read_effort, read_limit, read_output_format, read_stop
+from augment_open_proxy.dialects.dialect import NOTHING, Delivery, Draft, Keep, Parsed, Recalled, References, parsed
+from augment_open_proxy.dialects.reading import (
+    ConversationReader,
+    read_effort,
+    read_limit,
+    read_output_format,
+    read_stop,
+)
 
-_decode = msgspec.json.Decoder(wire.Request)
-_decode_count = msgspec.json.Decoder(wire.CountTokensRequest)
+_reader = ConversationReader(wire.Request, wire.Message)
+_count_reader = ConversationReader(wire.CountTokensRequest, wire.Message)
 _decode_session = msgspec.json.Decoder(wire.Session)
 
 IGNORED = ("temperature", "top_p", "top_k", "mcp_servers", "container")
@@ -32,20 +39,25 @@ IGNORED = ("temperature", "top_p", "top_k", "mcp_servers", "container")
 _BILLING = "x-anthropic-billing-header"
 """Claude Code's system block that begins so differs with every request, and would spoil the backend's cache."""
 _OLDER_SESSION = re.compile(r"_session_([0-9A-Za-z-]+)$")
+_AT_ONCE = 64
+"""Messages that are converted in one step."""
 _LOW_BUDGET, _MEDIUM_BUDGET = 4096, 16384
 
 
-def references(body: bytes) -> References:
-    """The message that a thread goes on from."""
-    if b'"thread"' not in body:
-        return NO_REFERENCES
-    return References(_continued(read(_decode, body)))
+def read(body: bytes) -> Steps[Draft]:
+    """Raises `ProxyError` (invalid request) that names the field by its path, as does what follows."""
+    wire_request = yield from _reader.read(body)
+    return Draft(lambda recalled: _parsed(wire_request, recalled), References(_continued(wire_request)))
 
 
 def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
-    """Raises `ProxyError` (invalid request) that names the field by its path."""
-    wire_request, past = _with_past(read(_decode, body), recalled)
-    request = _request(wire_request, _ignored(wire_request), must_serve=True)
+    """A body in one go. Raises `ProxyError`."""
+    return parsed(read, body, recalled)
+
+
+def _parsed(given: wire.Request, recalled: Recalled) -> Steps[Parsed]:
+    wire_request, past = yield from _with_past(given, recalled)
+    request = yield from _request(wire_request, _ignored(wire_request), must_serve=True)
     request = msgspec.structs.replace(
         request,
         messages=past + request.messages,
@@ -59,21 +71,28 @@ def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
 
 def parse_count(body: bytes, recalled: Recalled = NOTHING) -> ChatRequest:
     """The body of `count_tokens`: the same, but for what concerns the reply."""
-    request, past = _with_past(read(_decode_count, body), recalled)
-    counted = _request(request, (), must_serve=False)
+    request, past = whole(_with_past(whole(_count_reader.read(body)), recalled))
+    counted = whole(_request(request, (), must_serve=False))
     return msgspec.structs.replace(counted, messages=past + counted.messages)
 
 
-def _request(wire_request: wire.CountTokensRequest, ignored: tuple[str, ...], *, must_serve: bool) -> ChatRequest:
+def _request(
+    wire_request: wire.CountTokensRequest, ignored: tuple[str, ...], *, must_serve: bool
+) -> Steps[ChatRequest]:
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
     if not wire_request.messages:
         raise invalid_request("messages must hold at least one message.", "messages")
     choice = wire_request.tool_choice
     tools, left_out = parse_tools(wire_request.tools or [], choice, must_serve=must_serve)
+    messages: list[Message] = []
+    for i, message in enumerate(wire_request.messages):
+        if not i % _AT_ONCE:
+            yield
+        messages.append(_message(message, f"messages[{i}]"))
     return ChatRequest(
         model=wire_request.model,
-        messages=tuple(_message(message, f"messages[{i}]") for i, message in enumerate(wire_request.messages)),
+        messages=tuple(messages),
         system=_system(wire_request.system),
         tools=tools,
         tool_choice=_tool_choice(choice),
@@ -128,7 +147,7 @@ def _continued(wire_request: wire.CountTokensRequest) -> str | None:
 _R = TypeVar("_R", bound=wire.CountTokensRequest)
 
 
-def _with_past(wire_request: _R, recalled: Recalled) -> tuple[_R, tuple[Message, ...]]:
+def _with_past(wire_request: _R, recalled: Recalled) -> Steps[tuple[_R, tuple[Message, ...]]]:
     """The request with the thread's system and tools, which can't be sent again, and the effort that a system message
     of the thread set; and the thread's messages.
     """
@@ -139,7 +158,9 @@ def _with_past(wire_request: _R, recalled: Recalled) -> tuple[_R, tuple[Message,
             raise invalid_request(f"{name} stays what the thread was created with; leave it out.", name)
     if not recalled.turns:
         return wire_request, ()
-    requests = [read(_decode, turn.request) for turn in recalled.turns]
+    requests: list[wire.Request] = []
+    for turn in recalled.turns:
+        requests.append((yield from _reader.read(turn.request)))
     config = wire_request.output_config
     for message in (message for request in requests for message in request.messages):
         if message.role == "system" and message.output_config is not None and message.output_config.effort:

@@ -2,7 +2,7 @@
 
 from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.dialects.openai_chat.reply import render
-from augment_open_proxy.dialects.openai_chat.request import parse
+from augment_open_proxy.dialects.openai_chat.request import read
 from augment_open_proxy.dialects.openai_chat.stream import ChatStream
 from augment_open_proxy.dialects.openai_errors import ERRORS, render_error
 
@@ -13,7 +13,7 @@ OPENAI_CHAT = Dialect(
     id_prefix="chatcmpl-",
     request_id_header="x-request-id",
     errors=ERRORS,
-    parse=parse,
+    read=read,
     stream=ChatStream,
     render_reply=render,
     render_error=render_error,

@@ -2,11 +2,10 @@
 
 from operator import attrgetter
 
-import msgspec
-
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Text
 from augment_open_proxy.core.errors import invalid_request
-from augment_open_proxy.dialects.dialect import NOTHING, Delivery, Keep, Parsed, Recalled
+from augment_open_proxy.core.steps import Steps
+from augment_open_proxy.dialects.dialect import Delivery, Draft, Keep, Parsed
 from augment_open_proxy.dialects.openai_chat import wire
 from augment_open_proxy.dialects.openai_chat.content import (
     assistant_parts,
@@ -17,7 +16,7 @@ from augment_open_proxy.dialects.openai_chat.content import (
 )
 from augment_open_proxy.dialects.openai_chat.tools import parse_tool
 from augment_open_proxy.dialects.reading import (
-    read,
+    ConversationReader,
     read_choices,
     read_effort,
     read_limit,
@@ -27,7 +26,9 @@ from augment_open_proxy.dialects.reading import (
     read_tool_choice,
 )
 
-_decoder = msgspec.json.Decoder(wire.Request)
+_reader = ConversationReader(wire.Request, wire.Message)
+_AT_ONCE = 64
+"""Messages that are converted in one step."""
 
 IGNORED = (
     "temperature",
@@ -45,15 +46,19 @@ _ignored_values = attrgetter(*IGNORED)
 _NONE_IGNORED = (None,) * len(IGNORED)
 
 
-def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
-    """Raises `ProxyError` (invalid request) that names the field by its path."""
-    wire_request = read(_decoder, body)
+def read(body: bytes) -> Steps[Draft]:
+    """Raises `ProxyError` (invalid request) that names the field by its path, as does what follows."""
+    wire_request = yield from _reader.read(body)
+    return Draft(lambda recalled: _parsed(wire_request))
+
+
+def _parsed(wire_request: wire.Request) -> Steps[Parsed]:
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
     if not wire_request.messages:
         raise invalid_request("messages must hold at least one message.", "messages")
     _refuse(wire_request)
-    system, messages = _conversation(wire_request.messages)
+    system, messages = yield from _conversation(wire_request.messages)
     tools = tuple(parse_tool(tool, f"tools[{i}]") for i, tool in enumerate(wire_request.tools or []))
     options = wire_request.stream_options
     return Parsed(
@@ -124,11 +129,13 @@ def _effort(wire_request: wire.Request) -> Effort | None:
 # ---------------------------------------------------------------- messages
 
 
-def _conversation(wire_messages: list[wire.Message]) -> tuple[tuple[str, ...], tuple[Message, ...]]:
+def _conversation(wire_messages: list[wire.Message]) -> Steps[tuple[tuple[str, ...], tuple[Message, ...]]]:
     """The system messages before the conversation, and the conversation."""
     system: list[str] = []
     messages: list[Message] = []
     for i, message in enumerate(wire_messages):
+        if not i % _AT_ONCE:
+            yield
         path = f"messages[{i}]"
         match message.role:
             case "system" | "developer":

@@ -2,7 +2,7 @@
 
 from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.dialects.openai_completions.reply import render
-from augment_open_proxy.dialects.openai_completions.request import parse
+from augment_open_proxy.dialects.openai_completions.request import read
 from augment_open_proxy.dialects.openai_completions.stream import CompletionStream
 from augment_open_proxy.dialects.openai_errors import ERRORS, render_error
 
@@ -13,7 +13,7 @@ OPENAI_COMPLETIONS = Dialect(
     id_prefix="cmpl-",
     request_id_header="x-request-id",
     errors=ERRORS,
-    parse=parse,
+    read=read,
     stream=CompletionStream,
     render_reply=render,
     render_error=render_error,

@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from augment_open_proxy.core.conversation import ChatRequest, Message, Text
 from augment_open_proxy.core.errors import invalid_request
-from augment_open_proxy.dialects.dialect import NOTHING, Delivery, Parsed, Recalled
+from augment_open_proxy.core.steps import Steps
+from augment_open_proxy.dialects.dialect import Delivery, Draft, Parsed
 from augment_open_proxy.dialects.openai_completions import wire
-from augment_open_proxy.dialects.reading import read, read_choices, read_limit, read_stop
+from augment_open_proxy.dialects.reading import read_choices, read_in_steps, read_limit, read_stop
 
 _decoder = msgspec.json.Decoder(wire.Request)
 
@@ -32,9 +33,14 @@ class Echo(Struct, frozen=True):
     prompt: str
 
 
-def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
-    """Raises `ProxyError` (invalid request) that names the field."""
-    wire_request = read(_decoder, body)
+def read(body: bytes) -> Steps[Draft]:
+    """Raises `ProxyError` (invalid request) that names the field, as does what follows."""
+    wire_request = yield from read_in_steps(_decoder, body)
+    return Draft(lambda recalled: _parsed(wire_request))
+
+
+def _parsed(wire_request: wire.Request) -> Steps[Parsed]:
+    yield
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
     prompt = _prompt(wire_request.prompt)

@@ -4,7 +4,7 @@ from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.dialects.openai_errors import render_error
 from augment_open_proxy.dialects.openai_responses.errors import ERRORS
 from augment_open_proxy.dialects.openai_responses.reply import render
-from augment_open_proxy.dialects.openai_responses.request import parse, references
+from augment_open_proxy.dialects.openai_responses.request import read
 from augment_open_proxy.dialects.openai_responses.stored import items, render_begun
 from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
 
@@ -16,11 +16,10 @@ OPENAI_RESPONSES = Dialect(
     conversation="input",
     request_id_header="x-request-id",
     errors=ERRORS,
-    parse=parse,
+    read=read,
     stream=ResponsesStream,
     render_reply=render,
     render_error=render_error,
-    references=references,
     keeps="response",
     items=items,
     render_begun=render_begun,

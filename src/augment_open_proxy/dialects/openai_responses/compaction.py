@@ -9,17 +9,18 @@ from msgspec import Raw, Struct
 from augment_open_proxy.core.events import Finish
 from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.reply import Reply
-from augment_open_proxy.dialects.dialect import NOTHING, Delivery, Dialect, Parsed, Recalled
+from augment_open_proxy.core.steps import Steps
+from augment_open_proxy.dialects.dialect import Delivery, Dialect, Draft, Parsed, Recalled
 from augment_open_proxy.dialects.openai_errors import render_error
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.errors import ERRORS
-from augment_open_proxy.dialects.openai_responses.items import TRIGGER
+from augment_open_proxy.dialects.openai_responses.items import TRIGGER, read_input
 from augment_open_proxy.dialects.openai_responses.reply import Responses, usage
-from augment_open_proxy.dialects.openai_responses.request import parse, references
+from augment_open_proxy.dialects.openai_responses.request import read, references
 from augment_open_proxy.dialects.openai_responses.shape import Shape
 from augment_open_proxy.dialects.openai_responses.stored import given_items, items
 from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
-from augment_open_proxy.dialects.reading import read
+from augment_open_proxy.dialects.reading import read_in_steps
 
 _decoder = msgspec.json.Decoder(wire.CompactionRequest)
 _head = msgspec.json.Decoder(wire.ItemHead)
@@ -43,9 +44,15 @@ class _UserMessages(Struct, frozen=True):
     requests: tuple[bytes, ...]
 
 
-def parse_compaction(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
-    """The request of a response that is nothing but the compaction. Raises `ProxyError`."""
-    given = read(_decoder, body)
+def read_compaction(body: bytes) -> Steps[Draft]:
+    """Raises `ProxyError`, as does what follows."""
+    given = yield from read_in_steps(_decoder, body)
+    referred = references(given.previous_response_id, given.conversation, (yield from read_input(given.input)))
+    return Draft(lambda recalled: _parsed(body, given, recalled), referred)
+
+
+def _parsed(body: bytes, given: wire.CompactionRequest, recalled: Recalled) -> Steps[Parsed]:
+    """The request of a response that is nothing but the compaction."""
     content = [{"role": "user", "content": given.input}] if isinstance(given.input, str) else given.input or []
     asked = {
         "model": given.model,
@@ -54,7 +61,8 @@ def parse_compaction(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
         "prompt_cache_key": given.prompt_cache_key,
         "store": False,
     }
-    parsed = parse(_encode(asked), recalled)
+    draft = yield from read(_encode(asked))
+    parsed = yield from draft.parse(recalled)
     requests = (*(turn.request for turn in recalled.turns), body)
     return msgspec.structs.replace(parsed, delivery=Delivery(shape=_UserMessages(requests)))
 
@@ -95,11 +103,10 @@ OPENAI_COMPACTION = Dialect(
     conversation="input",
     request_id_header="x-request-id",
     errors=ERRORS,
-    parse=parse_compaction,
+    read=read_compaction,
     stream=ResponsesStream,
     render_reply=render_compacted,
     render_error=render_error,
-    references=references,
     keeps="response",
     items=items,
 )

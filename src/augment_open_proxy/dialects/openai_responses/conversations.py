@@ -14,7 +14,7 @@ from augment_open_proxy.core.listing import Item
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.items import kind_of, parse_item
 from augment_open_proxy.dialects.openai_responses.stored import LONGEST_ID, as_item
-from augment_open_proxy.dialects.reading import read, read_metadata
+from augment_open_proxy.dialects.reading import read, read_metadata, read_value
 
 MOST_ITEMS = 20
 """How many can be added at once."""
@@ -99,10 +99,10 @@ def _posted(given: list[Raw], digits: str) -> Posted:
     named: list[str] = []
     for i, raw in enumerate(given):
         path = f"items[{i}]"
-        head = read(_head, bytes(raw), path)
+        head = read_value(_head, raw, path)
         _check(head, path)
         try:
-            parse_item(bytes(raw), path)
+            parse_item(raw, path)
             item = as_item(raw, f"{digits}{i:04x}")
         except UNREADABLE as error:
             raise invalid_request(f"{path} cannot be kept: {error}.", path) from None

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from augment_open_proxy.core.conversation import Attachment, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
 from augment_open_proxy.core.errors import ProxyError, invalid_request
+from augment_open_proxy.core.steps import Steps, whole
 from augment_open_proxy.dialects.data_url import document, picture
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import LOCAL_SHELL, flat_name
-from augment_open_proxy.dialects.reading import read
+from augment_open_proxy.dialects.reading import read_value
 
 _json = msgspec.json.Encoder().encode
 _head = msgspec.json.Decoder(wire.ItemHead)
@@ -27,33 +28,57 @@ _OURS = (
     "local_shell_call_output",
     "reasoning",
 )
+_READ = (*_OURS, "compaction", "compaction_summary")
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
+_AT_ONCE = 64
+"""Items that are converted in one step."""
 TRIGGER = "compaction_trigger"
 GO_ON = "Go on."
 """What follows where the input ends with an answer: this API lets the model continue one, the backend does not."""
 
 
-def parse_input(given: str | list[Raw] | None, by_id: Mapping[str, bytes] = {}) -> tuple[Message, ...]:
-    """`by_id` has the items that others refer to. Raises `ProxyError` that names the field by its path."""
-    if given is None:
-        return ()
-    if isinstance(given, str):
-        return (Message("user", (Text(given),)),)
-    return tuple(m for i, item in enumerate(given) for m in parse_item(bytes(item), f"input[{i}]", by_id))
+class Input(Struct, frozen=True):
+    """The input of a request: a text, or items as they came, each with what was read of it."""
+
+    text: str | None = None
+    raw_items: list[Raw] = []
+    items: list[wire.Item] = []
 
 
-def ends_with_trigger(given: str | list[Raw] | None) -> bool:
-    """Whether the input asks for its own compaction. Raises `ProxyError` where something follows the trigger."""
+def read_input(given: str | list[Raw] | None) -> Steps[Input]:
+    """Raises `ProxyError` that names the field by its path."""
     if not isinstance(given, list):
-        return False
-    at = [
-        i
-        for i, item in enumerate(given)
-        if b'"compaction_trigger"' in bytes(item) and read(_head, bytes(item), f"input[{i}]").type == TRIGGER
-    ]
-    if at and at[0] != len(given) - 1:
+        return Input(given)
+    items: list[wire.Item] = []
+    for i, raw in enumerate(given):
+        items.append(_read_item(raw, f"input[{i}]"))
+        yield
+    return Input(None, given, items)
+
+
+def messages_of(given: Input, by_id: Mapping[str, bytes]) -> Steps[tuple[Message, ...]]:
+    """`by_id` has the items that others refer to. Raises `ProxyError` that names the field by its path."""
+    if given.text is not None:
+        return (Message("user", (Text(given.text),)),)
+    messages: list[Message] = []
+    for i, (raw, item) in enumerate(zip(given.raw_items, given.items, strict=True)):
+        if not i % _AT_ONCE:
+            yield
+        messages += _messages_of(item, raw, f"input[{i}]", by_id)
+    return tuple(messages)
+
+
+def parse_input(given: str | list[Raw] | None, by_id: Mapping[str, bytes] = {}) -> tuple[Message, ...]:
+    """An input in one go. Raises `ProxyError`."""
+    return whole(messages_of(whole(read_input(given)), by_id))
+
+
+def ends_with_trigger(given: Input) -> bool:
+    """Whether the input asks for its own compaction. Raises `ProxyError` where something follows the trigger."""
+    at = [i for i, item in enumerate(given.items) if item.type == TRIGGER]
+    if at and at[0] != len(given.items) - 1:
         raise invalid_request(f"input[{at[0]}]: a {TRIGGER} must be the last item.", f"input[{at[0]}]")
     return bool(at)
 
@@ -73,28 +98,42 @@ def continued(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return messages
 
 
-def kind_of(head: wire.ItemHead) -> str:
+def kind_of(head: wire.ItemHead | wire.Item) -> str:
     """The type of an item, which two may leave out: a message, and a reference, which is nothing but an id."""
     if head.type is not None:
         return head.type
     return "message" if head.role is not None or head.id is None else "item_reference"
 
 
-def parse_item(raw: bytes, path: str, by_id: Mapping[str, bytes] = {}) -> tuple[Message, ...]:
-    """The messages of one item that stands at `path`."""
-    head = read(_head, raw, path)
-    kind = kind_of(head)
+def parse_item(raw: bytes | Raw, path: str, by_id: Mapping[str, bytes] = {}) -> tuple[Message, ...]:
+    """The messages of one item that stands at `path`. Raises `ProxyError`."""
+    return _messages_of(_read_item(raw, path), raw, path, by_id)
+
+
+def _read_item(raw: bytes | Raw, path: str) -> wire.Item:
+    """The item; no more than its head where it is of a type of which we read nothing else."""
+    try:
+        return read_value(_item, raw, path)
+    except ProxyError:
+        head = read_value(_head, raw, path)
+        if kind_of(head) in _READ:
+            raise
+    return wire.Item(type=head.type, role=head.role, id=head.id)
+
+
+def _messages_of(item: wire.Item, raw: bytes | Raw, path: str, by_id: Mapping[str, bytes]) -> tuple[Message, ...]:
+    kind = kind_of(item)
     if kind in _OURS:
-        return _message_of(read(_item, raw, path), kind, path)
+        return _message_of(item, kind, path)
     match kind:
         case "additional_tools" | "compaction_trigger":
             return ()
         case "item_reference":
-            referred = by_id.get(_needed(head.id, path, "id"))
+            referred = by_id.get(_needed(item.id, path, "id"))
             return () if referred is None else parse_item(referred, path)
         case "compaction" | "compaction_summary":
-            sealed = read(_item, raw, path).encrypted_content
-            return (Message("user", (Attachment("summary", f"{path}.encrypted_content", data=sealed or ""),)),)
+            sealed = item.encrypted_content or ""
+            return (Message("user", (Attachment("summary", f"{path}.encrypted_content", data=sealed),)),)
         case str() if kind.endswith(("_call_output", "_approval_response")):
             return (Message("user", (Text(_server_item(kind, raw, path)),)),)
         case str() if kind.endswith(("_call", "_output", "_list_tools", "_approval_request")):
@@ -138,9 +177,9 @@ def _call_id(item: wire.Item, path: str) -> str:
     return _needed(item.call_id or (item.id if item.type == "local_shell_call_output" else None), path, "call_id")
 
 
-def _server_item(kind: str, raw: bytes, path: str) -> str:
+def _server_item(kind: str, raw: bytes | Raw, path: str) -> str:
     """What a tool that does not exist here did in an earlier turn, in words."""
-    fields = read(_any_fields, raw, path)
+    fields = read_value(_any_fields, raw, path)
     said = {
         name: value
         for name, value in fields.items()

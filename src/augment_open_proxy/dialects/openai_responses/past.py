@@ -4,24 +4,29 @@ import msgspec
 
 from augment_open_proxy.core.conversation import Attachment, Message, Text, Thinking, ToolCall
 from augment_open_proxy.core.events import Block
+from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import Recalled
 from augment_open_proxy.dialects.openai_responses import wire
-from augment_open_proxy.dialects.openai_responses.items import ends_with_trigger, parse_input, parse_item
-from augment_open_proxy.dialects.reading import read
+from augment_open_proxy.dialects.openai_responses.items import ends_with_trigger, messages_of, parse_item, read_input
+from augment_open_proxy.dialects.reading import read_in_steps
 
 _decoder = msgspec.json.Decoder(wire.Request)
 PLACE = "the stored conversation"
 """Where errors say that a stored item stands."""
 
 
-def parse_past(recalled: Recalled) -> tuple[Message, ...]:
+def parse_past(recalled: Recalled) -> Steps[tuple[Message, ...]]:
     """What comes before the input. A compaction stands for all turns before it."""
     messages: tuple[Message, ...] = ()
     for turn in recalled.turns:
-        request = read(_decoder, turn.request)
-        is_compaction = ends_with_trigger(request.input)
+        request = yield from read_in_steps(_decoder, turn.request)
+        given = yield from read_input(request.input)
+        is_compaction = ends_with_trigger(given)
         reply = tuple(_message(block, is_compaction=is_compaction) for block in turn.reply.blocks)
-        messages = reply if is_compaction else messages + parse_input(request.input, recalled.by_id) + reply
+        if is_compaction:
+            messages = reply
+        else:
+            messages += (*(yield from messages_of(given, recalled.by_id)), *reply)
     for item in recalled.items:
         messages += parse_item(item, PLACE, recalled.by_id)
     return messages

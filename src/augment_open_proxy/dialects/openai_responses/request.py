@@ -8,19 +8,39 @@ from msgspec import Raw
 from augment_open_proxy.core.conversation import ChatRequest, ThinkingOutput
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.jsontext import mended
-from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Delivery, Keep, Parsed, Recalled, References
+from augment_open_proxy.core.steps import Steps
+from augment_open_proxy.dialects.dialect import (
+    NO_REFERENCES,
+    NOTHING,
+    Delivery,
+    Draft,
+    Keep,
+    Parsed,
+    Recalled,
+    References,
+    parsed,
+)
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import parse_tools
-from augment_open_proxy.dialects.openai_responses.items import continued, ends_with_trigger, kind_of, parse_input
+from augment_open_proxy.dialects.openai_responses.items import (
+    Input,
+    continued,
+    ends_with_trigger,
+    kind_of,
+    messages_of,
+    read_input,
+)
 from augment_open_proxy.dialects.openai_responses.past import PLACE, parse_past
 from augment_open_proxy.dialects.openai_responses.shape import Shape
+from augment_open_proxy.dialects.reading import read as read_body
 from augment_open_proxy.dialects.reading import (
-    read,
     read_effort,
+    read_in_steps,
     read_limit,
     read_metadata,
     read_output_format,
     read_tool_choice,
+    read_value,
 )
 
 _decoder = msgspec.json.Decoder(wire.Request)
@@ -30,7 +50,8 @@ _tool = msgspec.json.Decoder(wire.Tool)
 _encode = msgspec.json.Encoder().encode
 LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
-_REFERRING = (b'"previous_response_id"', b'"conversation"', b'"id"')
+_ADDED = "additional_tools"
+"""Items of this type hold tools."""
 
 IGNORED = (
     "context_management",
@@ -42,35 +63,42 @@ IGNORED = (
 """Accepted without effect; a response header names those that a client sent."""
 
 
-def references(body: bytes) -> References:
-    """The previous response, the conversation, and the items that the input names by their ids."""
-    if not any(name in body for name in _REFERRING):
-        return NO_REFERENCES
-    wire_request = read(_decoder, body)
-    conversation = _conversation(wire_request)
-    if conversation and wire_request.previous_response_id:
-        raise invalid_request("previous_response_id and conversation exclude each other.", "conversation")
-    given = enumerate(map(bytes, _input_list(wire_request)))
-    heads = [read(_head, item, f"input[{i}]") for i, item in given if b'"id"' in item and b'"role"' not in item]
-    items = tuple(head.id for head in heads if kind_of(head) == "item_reference" and head.id)
-    return References(wire_request.previous_response_id or None, conversation, items)
+def read(body: bytes) -> Steps[Draft]:
+    """Raises `ProxyError` (invalid request) that names the field by its path, as does what follows."""
+    wire_request = yield from read_in_steps(_decoder, body)
+    given = yield from read_input(wire_request.input)
+    referred = references(wire_request.previous_response_id, wire_request.conversation, given)
+    return Draft(lambda recalled: _parsed(wire_request, given, recalled, referred), referred)
 
 
 def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
-    """Raises `ProxyError` (invalid request) that names the field by its path."""
-    wire_request = read(_decoder, body)
+    """A body in one go. Raises `ProxyError`."""
+    return parsed(read, body, recalled)
+
+
+def references(previous: str | None, conversation: object, given: Input) -> References:
+    """The previous response, the conversation, and the items that the input names by their ids."""
+    conversation_id = _conversation(conversation)
+    if conversation_id and previous:
+        raise invalid_request("previous_response_id and conversation exclude each other.", "conversation")
+    items = tuple([item.id for item in given.items if item.id and kind_of(item) == "item_reference"])
+    return References(previous or None, conversation_id, items)
+
+
+def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referred: References) -> Steps[Parsed]:
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
     _refuse(wire_request)
     reasoning = wire_request.reasoning or wire.Reasoning()
-    raw_tools = _tools(wire_request, recalled)
-    tools = [read(_tool, bytes(raw), f"tools[{i}]") for i, raw in enumerate(raw_tools)]
+    raw_tools = _tools(wire_request, given, recalled)
+    tools = [read_value(_tool, raw, f"tools[{i}]") for i, raw in enumerate(raw_tools)]
     parsed_tools = parse_tools(tools, wire_request.tool_choice)
-    compacts = ends_with_trigger(wire_request.input)
-    messages = parse_past(recalled) + parse_input(wire_request.input, recalled.by_id)
+    compacts = ends_with_trigger(given)
+    past = yield from parse_past(recalled)
+    messages = past + (yield from messages_of(given, recalled.by_id))
     if not compacts:
         messages = continued(messages)
-    is_all_there = recalled is not NOTHING or references(body) == NO_REFERENCES
+    is_all_there = recalled is not NOTHING or referred == NO_REFERENCES
     if is_all_there and not (messages or wire_request.instructions or raw_tools):  # a WebSocket takes tools alone
         raise invalid_request("input is missing.", "input")
     keep = _keep(wire_request)
@@ -104,16 +132,18 @@ def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
     )
 
 
-def _tools(wire_request: wire.Request, recalled: Recalled) -> list[Raw]:
+def _tools(wire_request: wire.Request, given: Input, recalled: Recalled) -> list[Raw]:
     """The tools of the request, and those in items: Codex sends them so to its newest models, once for a conversation.
 
     Of what was said before, a tool counts only where a later one has not its name.
     """
     tools = list(wire_request.tools or [])
-    for i, item in enumerate(_input_list(wire_request)):
-        tools += _added(bytes(item), f"input[{i}]")
-    past = [bytes(item) for turn in recalled.turns for item in _input_list(read(_decoder, turn.request))]
-    added = [tool for item in reversed([*past, *recalled.items]) for tool in _added(item, PLACE)]
+    for i, item in enumerate(given.items):
+        if item.type == _ADDED:
+            tools += read_value(_added_tools, given.raw_items[i], f"input[{i}]").tools or []
+    requests = [read_body(_decoder, turn.request).input for turn in recalled.turns]
+    past = [bytes(item) for items in requests if isinstance(items, list) for item in items]
+    added = [tool for item in reversed([*past, *recalled.items]) for tool in _added(item)]
     names = {_tool_key(tool) for tool in tools} if added else set()
     for tool in added:
         if _tool_key(tool) not in names:
@@ -122,23 +152,20 @@ def _tools(wire_request: wire.Request, recalled: Recalled) -> list[Raw]:
     return tools
 
 
-def _added(item: bytes, path: str) -> list[Raw]:
-    if b'"additional_tools"' not in item or read(_head, item, path).type != "additional_tools":
+def _added(item: bytes) -> list[Raw]:
+    """The tools in an item of the past."""
+    if _ADDED.encode() not in item or read_value(_head, item, PLACE).type != _ADDED:
         return []
-    return read(_added_tools, item, path).tools or []
+    return read_value(_added_tools, item, PLACE).tools or []
 
 
 def _tool_key(raw: Raw) -> tuple[str, str | None]:
-    tool = read(_tool, bytes(raw), "tools")
+    tool = read_value(_tool, raw, "tools")
     return tool.type, tool.name
 
 
-def _input_list(wire_request: wire.Request) -> list[Raw]:
-    return wire_request.input if isinstance(wire_request.input, list) else []
-
-
-def _conversation(wire_request: wire.Request) -> str | None:
-    match wire_request.conversation:
+def _conversation(given: object) -> str | None:
+    match given:
         case None:
             return None
         case str(id_) | {"id": str(id_)} if id_:
@@ -192,7 +219,7 @@ def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
 def _echo(given: wire.Request, tools: list[wire.Tool], raw_tools: list[Raw]) -> wire.Echo:
     reasoning = given.reasoning or wire.Reasoning()
     text = given.text or {}
-    conversation = _conversation(given)
+    conversation = _conversation(given.conversation)
     return wire.Echo(
         background=bool(given.background),
         conversation=wire.ConversationRef(conversation) if conversation else None,

@@ -122,6 +122,7 @@ class CompactionRequest(Struct, frozen=True):
     input: str | list[Raw] | None = None
     instructions: str | None = None
     previous_response_id: str | None = None
+    conversation: Any = None
     prompt_cache_key: str | None = None
 
 

@@ -27,6 +27,7 @@ class Connection(asyncio.Protocol):
     """To be used for one request at a time. `on_lost` is called once when the other side, or an error, ended it."""
 
     __slots__ = (
+        "__weakref__",
         "_alarm",
         "_due",
         "_ends_with_connection",

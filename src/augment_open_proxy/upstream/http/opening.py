@@ -97,7 +97,6 @@ async def _connect(address: AddressInfo) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(sock, target)
     except BaseException:
         sock.close()
