@@ -213,13 +213,13 @@ def test_files_and_commands_that_are_named_exist(page_name: str) -> None:
 
 
 def test_each_page_of_docs_is_in_its_index() -> None:
-    index = (ROOT / "docs" / "README.md").read_text("utf-8")
-    linked = {(ROOT / "docs" / found[0].partition("#")[0]).resolve() for found in LINK.findall(index)}
+    linked = set()
     for folder in ("docs", "docs/clients"):
         text = (ROOT / folder / "README.md").read_text("utf-8")
         linked |= {(ROOT / folder / found[0].partition("#")[0]).resolve() for found in LINK.findall(text)}
-    missing = [name for name in PAGES if name.startswith("docs/") and (ROOT / name).resolve() not in linked]
-    assert [name for name in missing if not re.match(r"docs/(decisions/|README)", name)] == []
+    pages = [name for name in PAGES if re.match(r"docs/(?!decisions/|README)", name)]
+    missing = [name for name in pages if (ROOT / name).resolve() not in linked]
+    assert not missing, f"docs/README.md has no link to {missing}"
 
 
 def test_drawings_need_nothing_from_elsewhere() -> None:

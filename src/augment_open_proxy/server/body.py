@@ -52,9 +52,12 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
         piece: bytes = message.get("body", b"")
         if len(body) + len(piece) > limit:
             raise ProxyError(too_large(limit))
-        if not message.get("more_body", False):
-            return bytes(body + piece) if body else piece
+        is_last = not message.get("more_body", False)
+        if is_last and not body:
+            return piece
         body += piece
+        if is_last:
+            return bytes(body)
 
 
 async def _next(receive: Receive) -> Message:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def paced(steps: Steps[T]) -> T:
-    """The result of the steps, after which the others have had their turn where it took long. Raises what they raise."""
+    """The result of the steps; where it took long, the others have had their turn. Raises what they raise."""
     turn_ends = time.monotonic() + STRETCH
     while True:
         try:

@@ -84,7 +84,7 @@ def _judged(text: str | bytes, size: int) -> int:
 
 
 def estimate_texts(texts: Sequence[str]) -> int:
-    """`estimate_text` of the texts as lines, which are not put together: of long ones only the samples are looked at."""
+    """`estimate_text` of the texts as lines, without putting them together: only samples of long ones are read."""
     ends = list(accumulate([len(text) + 1 for text in texts]))
     size = ends[-1] - 1 if ends else 0
     if size <= _SAMPLES * _SAMPLE:

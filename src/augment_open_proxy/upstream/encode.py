@@ -121,23 +121,26 @@ def _texts(request: ChatRequest) -> list[str]:
     return texts
 
 
-def _written_ahead(texts: list[str]) -> Steps[dict[int, bytes]]:
-    """The JSON of the large ones, without its quotes, by their identity."""
-    large: dict[int, bytes] = {}
+def _written_ahead(texts: list[str]) -> Steps[dict[int, msgspec.Raw]]:
+    """The JSON of the large ones, by their identity."""
+    large: dict[int, msgspec.Raw] = {}
     for text in texts:
         if len(text) > _LARGE:
-            pieces: list[bytes] = []
+            pieces = [b'"']
             for start in range(0, len(text), _LARGE):
                 pieces.append(_json(text[start : start + _LARGE])[1:-1])
                 yield
-            large[id(text)] = b"".join(pieces)
+            large[id(text)] = msgspec.Raw(b"".join([*pieces, b'"']))
     return large
 
 
-def _joined(large: dict[int, bytes], texts: Sequence[str]) -> wire.Written:
+def _joined(large: dict[int, msgspec.Raw], texts: Sequence[str]) -> wire.Written:
     if large.keys().isdisjoint(map(id, texts)):
         return "".join(texts)
-    return msgspec.Raw(b'"%b"' % b"".join([large.get(id(text)) or _json(text)[1:-1] for text in texts]))
+    if len(texts) == 1:
+        return large[id(texts[0])]
+    written = [memoryview(large.get(id(text)) or _json(text))[1:-1] for text in texts]
+    return msgspec.Raw(b"".join([b'"', *written, b'"']))
 
 
 # ------------------------------------------------------------------- turns

@@ -61,9 +61,7 @@ class _Job:
 class Writer:
     """The one task that writes. `begin` opens a transaction and commits it, or rolls it back where its body raises."""
 
-    def __init__(
-        self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]], spacing: float = 0.0
-    ) -> None:
+    def __init__(self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]], spacing: float = 0.0) -> None:
         """`spacing`: seconds from one commit to the next, at least."""
         self._begin = begin
         self._spacing = spacing
