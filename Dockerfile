@@ -25,7 +25,7 @@ RUN npm ci --omit=dev && npm cache clean --force
 FROM ${PYTHON_IMAGE} AS slim
 # The home folder is /root, where Augment's CLI and the documented mounts have the session, and anybody may look into it.
 # Any user may keep state in /data, so that `--user` can name the owner of the session.
-RUN useradd --uid 1000 --user-group --home-dir /root --no-create-home --shell /usr/sbin/nologin proxy \
+RUN useradd --uid 1000 --user-group --home-dir /root --no-create-home --shell /usr/sbin/nologin augment \
     && chmod 755 /root \
     && install -d -o 1000 -g 1000 /root/.augment \
     && install -d -m 1777 /data

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
+from augment_open_proxy.core.conversation import ChatRequest, Message, Role, Text, Thinking, ToolCall, ToolResult
+from augment_open_proxy.core.errors import Problem, ProxyError
 from augment_open_proxy.core.events import Block, BlockDelta, BlockStart, BlockStop, Event, Finish, Opening, Usage
 from augment_open_proxy.core.reply import fold
+from augment_open_proxy.policies import history
 from augment_open_proxy.policies.call_limit import CallLimit
 from augment_open_proxy.policies.limits import OutputLimit
 from augment_open_proxy.policies.stop import StopSequences
@@ -155,3 +158,35 @@ def test_so_many_calls_pass_and_the_turn_ends_with_the_last(
     calls = [place for place, block in enumerate(reply) if isinstance(block, ToolCall)]
     end = calls[limit - 1] + 1 if len(calls) >= limit else len(reply)
     assert list(given_out.blocks) == reply[:end]
+
+
+message_parts: dict[Role, st.SearchStrategy[Any]] = {
+    "user": st.one_of(
+        st.builds(Text, st.sampled_from(["", "Hi."])),
+        st.builds(lambda id_: ToolResult(id_, (Text("done"),)), st.sampled_from("ab")),
+    ),
+    "assistant": st.one_of(
+        st.builds(Text, st.sampled_from(["", "So:"])),
+        st.builds(Thinking, st.just("Hm.")),
+        st.builds(lambda id_: ToolCall(id_, "f", "{}"), st.sampled_from("ab")),
+    ),
+    "system": st.builds(Text, st.sampled_from(["", "Be brief."])),
+}
+messages_of_any_kind = st.sampled_from(list(message_parts)).flatmap(
+    lambda role: st.lists(message_parts[role], max_size=2).map(lambda parts: Message(role, tuple(parts)))
+)
+
+
+@given(messages=st.lists(messages_of_any_kind, max_size=6))
+@settings(max_examples=1000)
+def test_the_quick_look_at_a_history_passes_only_what_mending_leaves_as_it_is(messages: list[Message]) -> None:
+    asked = ChatRequest("m", tuple(messages), system=("Be kind.",))
+
+    def outcome(*, looks: bool) -> tuple[Message, ...] | Problem:
+        with patch.object(history, "_is_sound", history._is_sound if looks else lambda _: False):
+            try:
+                return history.prepare(asked)[0].messages
+            except ProxyError as error:
+                return error.problem
+
+    assert outcome(looks=True) == outcome(looks=False)

@@ -29,7 +29,7 @@ from augment_open_proxy.core.conversation import (
 )
 from augment_open_proxy.tokens.counter import PIECE, TokenCounter, for_model, pieces
 from augment_open_proxy.tokens.images import claude_tokens, gpt_tokens, image_size, image_tokens
-from augment_open_proxy.tokens.length import estimate, estimate_text
+from augment_open_proxy.tokens.length import estimate, estimate_text, estimate_texts
 from augment_open_proxy.tokens.request import CLAUDE_TOOL_PROMPT, PER_MESSAGE, count_request, estimate_request
 
 COUNTER = TokenCounter()
@@ -425,6 +425,11 @@ def test_an_estimate_costs_little_however_long_the_text() -> None:
     for _ in range(10):
         estimate_text(text)
     assert (time.process_time() - start) / 10 < 0.1  # 0.15 ms where nothing else runs
+
+
+@given(st.lists(st.sampled_from(["", "a", "é\n" * 40, PROSE, PROSE[:300] * 20, "🙂" * 5000]), max_size=40))
+def test_texts_are_estimated_as_the_lines_of_one(texts: list[str]) -> None:
+    assert estimate_texts(texts) == estimate_text("\n".join(texts))
 
 
 # Models

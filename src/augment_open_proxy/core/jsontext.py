@@ -22,7 +22,7 @@ _ESCAPES = re.compile(
 
 def mended(json: bytes) -> bytes:
     """`json` with each lone surrogate's escape replaced by that of U+FFFD, as UTF-8 encoders of JavaScript do it."""
-    if b"\\ud" not in json and b"\\uD" not in json:
+    if b"\\u" not in json or (b"\\ud" not in json and b"\\uD" not in json):
         return json
     return _ESCAPES.sub(lambda match: match[1] or rb"\ufffd", json)
 

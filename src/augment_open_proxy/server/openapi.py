@@ -275,4 +275,6 @@ def _described(api: Api, operation: Operation, read: Schemas, written: Schemas) 
 
 
 def _content(media_type: str, reply: Any, written: Schemas) -> Schema:
+    if media_type == STREAM:
+        return {"schema": {}}  # tools take what is said of it for each event's data, which has many forms
     return {"schema": {"type": "string"} if media_type != JSON else written.of(reply)}
