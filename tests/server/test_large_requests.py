@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import time
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,13 @@ async def stretches(api: str, body: bytes) -> list[float]:
 @pytest.mark.parametrize("api", PATHS)
 def test_others_have_their_turns_while_a_large_request_is_served(api: str, count: int) -> None:
     """By CPU time, and as a part of all work: what else the machine does changes neither."""
-    found = uvloop.run(stretches(api, large(api, count)))
+    body = large(api, count)
+    uvloop.run(stretches(api, body))  # what is loaded for the first request
+    gc.collect()
+    gc.freeze()  # as the server does when it starts: the tests' own objects are none of its work
+    try:
+        found = uvloop.run(stretches(api, body))
+    finally:
+        gc.unfreeze()
     work = sum(each for each in found if each > 0.0005)  # the watch itself takes less
     assert max(found) <= MOST * work, [round(1000 * each, 1) for each in sorted(found)[-6:]]

@@ -99,7 +99,13 @@ class Turn:
                     while data:
                         events = decoder.feed(data)
                         if answer.is_at_end:
-                            events += decoder.close()
+                            end = decoder.close()
+                            if events and end and isinstance(end[-1], Failure):
+                                given = True
+                                yield events  # what was said before it failed
+                                events = end
+                            else:
+                                events += end
                         if decoder.ended:
                             break
                         if events:
