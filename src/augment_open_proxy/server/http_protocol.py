@@ -153,7 +153,7 @@ class _Joined:
 
     def _flush(self) -> None:
         pieces, self._pieces, self._size = self._pieces, [], 0
-        if pieces:
+        if pieces and not self._transport.is_closing():  # who has left meanwhile is told nothing
             self._transport.write(b"".join(pieces))
 
 
