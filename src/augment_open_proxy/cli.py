@@ -106,6 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _reason(error: Exception) -> str:
+    """In words, without the number of a system's error."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"{APP_NAME}: {message}\n")
     return code
@@ -256,7 +261,7 @@ def _health(settings: Settings) -> int:
         connection.request("GET", "/livez")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        return _fail(f"no answer on port {settings.port} of {host}: {str(error) or type(error).__name__}", 1)
+        return _fail(f"no answer on port {settings.port} of {host}: {_reason(error)}", 1)
     finally:
         connection.close()
     return 0 if status == 200 else _fail(f"port {settings.port} of {host} answers with status {status}", 1)

@@ -108,6 +108,20 @@ class App:
         self._probes = {"/livez": self._live, "/readyz": self._ready}
         """Answered under any Host and without a key: orchestrators ask by address, and learn nothing else."""
         self._routes = Routes()
+        self._add_own_routes(exchange)
+        self._sockets = Sockets(
+            Responder(exchange, recall, stores, self.relays, log, self._guard), self._finish, settings.body_limit
+        )
+        TokenCounting(resolver, recall, upstream.listing, counter, factor, settings.body_limit).add_to(self._routes)
+        StoredResponses(stores, runs, self.relays).add_to(self._routes)
+        places = shared.batches if shared is not None else None
+        self.batches = BatchRunner(exchange, stores, renewal, log, settings.batch_concurrency, keys, places)
+        MessageBatches(stores, self.batches, settings.body_limit).add_to(self._routes)
+        StoredConversations(stores, settings.body_limit).add_to(self._routes)
+        StoredCompletions(stores, settings.body_limit).add_to(self._routes)
+
+    def _add_own_routes(self, exchange: Exchange) -> None:
+        """All but those of what is stored or counted."""
         for path in ("/", "/api/hello"):
             self._routes.add(path, {"GET": _status})
         self._routes.add("/docs", {"GET": _describe_to_people})
@@ -120,16 +134,6 @@ class App:
                 self._routes.add(path, {"POST": partial(exchange.handle, dialect)})
         for path in OPENAI_RESPONSES.paths:
             self._routes.add(path, {"GET": _upgrade})
-        self._sockets = Sockets(
-            Responder(exchange, recall, stores, self.relays, log, self._guard), self._finish, settings.body_limit
-        )
-        TokenCounting(resolver, recall, upstream.listing, counter, factor, settings.body_limit).add_to(self._routes)
-        StoredResponses(stores, runs, self.relays).add_to(self._routes)
-        places = shared.batches if shared is not None else None
-        self.batches = BatchRunner(exchange, stores, renewal, log, settings.batch_concurrency, keys, places)
-        MessageBatches(stores, self.batches, settings.body_limit).add_to(self._routes)
-        StoredConversations(stores, settings.body_limit).add_to(self._routes)
-        StoredCompletions(stores, settings.body_limit).add_to(self._routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
