@@ -67,7 +67,7 @@ class Store:
         self.is_open = True
         return self
 
-    async def save(self, turn: Turn, items: Sequence[Item] = ()) -> None:
+    async def save(self, turn: Turn, items: Sequence[Item] = (), *, is_new: bool = False) -> None:
         await asyncio.sleep(self.waits)
         if self.saving:
             raise self.saving

@@ -326,6 +326,23 @@ def test_the_recorder_fills_in_the_record(end: Event, usage: Usage | None, error
     assert [reply.blocks for reply in recorder.replies] == [(Text("Hi."),)] * kept
 
 
+@pytest.mark.parametrize(
+    ("counts", "batches", "spent"),
+    [(True, [[OPENING]], 70), (True, [[OPENING], BLOCK], 70), (True, [], 0), (False, [[OPENING]], 0)],
+    ids=["begun", "with content", "not begun", "of another exchange"],
+)
+def test_what_a_client_broke_off_is_taken_to_cost_its_prompt(
+    counts: bool, batches: list[list[Event]], spent: int
+) -> None:
+    entry = record()
+    entry.estimate_input = lambda: 70
+    recorder = Recorder(entry, keep_body=False, counts=counts)
+    for batch in batches:
+        recorder.feed(batch)
+    recorder.feed([Cancelled()])
+    assert entry.spent == spent
+
+
 def test_the_tokens_of_a_stored_reply_were_another_exchange_s() -> None:
     entry = record()
     Recorder(entry, keep_body=False, counts=False).feed([OPENING, *BLOCK, Finish("stop", 1, Usage(1, 2))])

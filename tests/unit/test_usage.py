@@ -19,6 +19,7 @@ from augment_open_proxy.core.events import (
 from augment_open_proxy.policies.usage import UsageEstimate, prepare
 from augment_open_proxy.tokens.counter import for_model
 from augment_open_proxy.tokens.length import estimate_text
+from augment_open_proxy.tokens.request import estimate_request
 
 OPENING = Opening("id", 1, "m", input_estimate=50)
 TEXT = "It is sunny in Bern today, and warm. "
@@ -33,7 +34,7 @@ ANSWER = block(0, Text(""), TEXT)
 
 
 def usage(events: list[Event], told: Usage, size: int = 1) -> Usage:
-    feed = UsageEstimate("m")
+    feed = UsageEstimate("m", lambda: 0)
     run = [OPENING, *events, Finish("stop", 1, told)]
     out = [event for start in range(0, len(run), size) for event in feed.feed(run[start : start + size])]
     assert out[:-1] == run[:-1]
@@ -62,6 +63,16 @@ def test_the_request_stays_the_same() -> None:
 )
 def test_what_is_left_out_is_estimated_and_what_was_told_stays(told: Usage, expected: Usage) -> None:
     assert usage(ANSWER, told) == expected
+
+
+def test_the_prompt_is_estimated_where_the_opening_did_not_tell_it() -> None:
+    """As in the APIs whose streams begin without usage: the estimate takes time, and most turns need none."""
+    request = ChatRequest("gpt-5", (Message("user", (Text(TEXT),)),))
+    _, feed = prepare(request)
+    feed.feed([Opening("id", 1, "gpt-5", input_estimate=0), *ANSWER])
+    (end,) = feed.feed([Finish("stop", 1, Usage(output=3))])
+    assert isinstance(end, Finish)
+    assert end.usage == Usage(estimate_request(request), 3, reasoning=0)
 
 
 @pytest.mark.parametrize("told", [Usage(0, 0), Usage(0, 0, 0, 0)])
@@ -96,7 +107,7 @@ def test_output_is_all_that_was_given_and_reasoning_what_was_thinking(
 
 
 def test_claude_s_tokens_are_more() -> None:
-    feed = UsageEstimate("claude-sonnet-4-5")
+    feed = UsageEstimate("claude-sonnet-4-5", lambda: 0)
     (*_, end) = feed.feed([OPENING, *ANSWER, Finish("stop", 1, Usage())])
     assert isinstance(end, Finish)
     assert end.usage.output == for_model(ONCE, "claude-sonnet-4-5") > ONCE
@@ -114,6 +125,6 @@ def test_batches_do_not_matter(size: int) -> None:
 
 @pytest.mark.parametrize("end", [Failure(Problem(ErrorKind.BACKEND, "It broke.")), Cancelled()])
 def test_an_end_without_usage_passes(end: Event) -> None:
-    feed = UsageEstimate("m")
+    feed = UsageEstimate("m", lambda: 0)
     assert feed.feed([OPENING, *ANSWER]) == [OPENING, *ANSWER]
     assert feed.feed([end]) == [end]

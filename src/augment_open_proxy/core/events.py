@@ -49,7 +49,10 @@ class Usage(Struct, frozen=True):
 
 
 class Opening(Struct, frozen=True, tag="opening"):
-    """The reply begins. `created` is in Unix seconds, `model` the client's name for it, `input_estimate` in tokens."""
+    """The reply begins. `created` is in Unix seconds, `model` the client's name for it.
+
+    `input_estimate` is in tokens, and 0 where the client is not told of it before the end.
+    """
 
     id: str
     created: int

@@ -141,6 +141,8 @@ class Dialect(Struct, frozen=True):
     """The field that holds the conversation."""
     keeps: TurnKind | None = None
     """As what turns are stored."""
+    opens_with_usage: bool = False
+    """Whether a stream begins with the tokens of the prompt."""
     items: Callable[[bytes, Reply], TurnItems] = has_no_items
     """The body and the reply of a stored turn → its items, with the ids under which they are found again."""
     render_begun: Callable[[Opening, Delivery], bytes] | None = None

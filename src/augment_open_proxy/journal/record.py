@@ -1,5 +1,6 @@
 """The record of one exchange: what happened to one HTTP request, filled in as it goes."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -27,6 +28,8 @@ class Record(Struct):
     usage: Usage | None = None
     spent: int = 0
     """Tokens of the account; estimated for a reply that its client broke off. Those that were only counted are none."""
+    estimate_input: Callable[[], int] | None = None
+    """Gives the tokens of the prompt, for a turn that the account pays without saying what it took."""
     error: str | None = None
     notices: tuple[str, ...] = ()
     request: Any = None
@@ -47,7 +50,7 @@ class Recorder:
         """`counts`: whether the tokens are this exchange's; those of a stored reply were another's."""
         self._record = record
         self._counts = counts
-        self._estimate = 0
+        self._has_begun = False
         self._folds = [Fold() for _ in range(choices)] if keep_body else []
 
     @property
@@ -63,8 +66,8 @@ class Recorder:
         if type(last) is BlockDelta:
             return
         match last:
-            case Opening(input_estimate=tokens):
-                self._estimate = tokens
+            case Opening():
+                self._has_begun = True
             case Finish(usage=usage) if self._counts:
                 self._record.usage = usage if self._record.usage is None else self._record.usage + usage
                 self._record.spent += usage.total or 0
@@ -72,7 +75,8 @@ class Recorder:
                 self.fail(problem)
             case Cancelled():
                 self._record.error = "the client left before the end"
-                self._record.spent += self._estimate if self._counts else 0
+                if self._counts and self._has_begun and self._record.estimate_input is not None:
+                    self._record.spent += self._record.estimate_input()
             case _:
                 pass
 

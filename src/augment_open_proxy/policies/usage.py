@@ -1,15 +1,19 @@
 """Usage that the backend leaves out is estimated from the text: a missing or zero count breaks the clients' meters."""
 
+from collections.abc import Callable
+from functools import partial
+
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Thinking
 from augment_open_proxy.core.events import BlockDelta, BlockStart, Event, Finish, Opening, Usage
 from augment_open_proxy.tokens.counter import for_model
 from augment_open_proxy.tokens.length import estimate_text
+from augment_open_proxy.tokens.request import estimate_request
 
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, "UsageEstimate"]:
-    return request, UsageEstimate(request.model)
+    return request, UsageEstimate(request.model, partial(estimate_request, request))
 
 
 KEPT = 2**16
@@ -21,8 +25,10 @@ _PIECES = 256
 class UsageEstimate:
     """Remembers what passes, and completes the usage at the end."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, estimate_input: Callable[[], int]) -> None:
+        """`estimate_input` gives the tokens of the prompt; it is asked where the `Opening` does not say them."""
         self._model = model
+        self._estimate_input = estimate_input
         self._input = 0
         self._said = _Estimate()
         self._thought = _Estimate()
@@ -48,7 +54,8 @@ class UsageEstimate:
     def _completed(self, usage: Usage) -> Usage:
         input_ = usage.input
         if not usage.prompt:
-            input_ = max(0, self._input - (usage.cache_read or 0) - (usage.cache_creation or 0))
+            prompt = self._input or self._estimate_input()
+            input_ = max(0, prompt - (usage.cache_read or 0) - (usage.cache_creation or 0))
         thought = self._tokens(self._thought)
         output = usage.output or 0
         if not output:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
 from augment_open_proxy.server.asgi import ClientLeft, Message, Receive, Scope, header_values
+from augment_open_proxy.server.deadline import Deadline
 
 IDLE = 30.0
 """Seconds that a client may take between two pieces of its body."""
@@ -62,7 +63,7 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 async def _next(receive: Receive) -> Message:
     try:
-        async with asyncio.timeout(IDLE):
+        with Deadline(IDLE):
             return await receive()
     except TimeoutError:
         message = f"The request's body did not come: nothing more for {IDLE:g} s."

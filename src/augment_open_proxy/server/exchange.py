@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -162,11 +163,12 @@ class Exchange:
         chains = [Chain(request, self._policies) for _ in range(parsed.delivery.choices)]
         turn = turn_of(chains[0].request, turn_id)
         record.effective_model = turn.model_id
+        record.estimate_input = partial(estimate_request, chains[0].request, turn.model_id)
         opening = Opening(
             id=record.request_id,
             created=int(time.time()),
             model=parsed.request.model,
-            input_estimate=estimate_request(chains[0].request, turn.model_id),
+            input_estimate=record.estimate_input() if dialect.opens_with_usage and parsed.delivery.stream else 0,
         )
         turns = [turn, *(turn_of(chain.request) for chain in chains[1:])]
         for turn in turns:
@@ -184,6 +186,7 @@ class Exchange:
         """Begin a background run, which has a record of its own, and follow it."""
         own = Record("RUN", record.path, time.monotonic(), request_id=record.request_id, model=record.model, status=200)
         own.effective_model, own.request, own.notices = record.effective_model, record.request, record.notices
+        own.estimate_input = record.estimate_input
         recorder = Recorder(own, keep_body=self._log.keeps_bodies)
 
         def see(events: list[Event]) -> None:

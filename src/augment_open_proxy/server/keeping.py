@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +13,7 @@ from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
 from augment_open_proxy.journal.store.records import Item, Turn
 from augment_open_proxy.server.choices import Batch
+from augment_open_proxy.server.deadline import Deadline
 
 if TYPE_CHECKING:
     from augment_open_proxy.journal.store.database import Database
@@ -56,15 +56,17 @@ async def kept(
     replies: list[list[Event]] = [[] for _ in range(choices)]
     left = choices
     shows_failures = turn.kind == "response"
-    async with aclosing(batches):
+    try:
         async for choice, events in batches:
             replies[choice] += events
             last = events[-1]
             left -= isinstance(last, Finish)
             failed = shows_failures and isinstance(last, Failure) and any(map(_is_start, replies[choice]))
-            if (failed or not left) and not await save(stores, with_replies(turn, replies), items_of):
+            if (failed or not left) and not await save(stores, with_replies(turn, replies), items_of, is_new=True):
                 events = _marked(events)
             yield choice, events
+    finally:
+        await batches.aclose()
 
 
 def _is_start(event: Event) -> bool:
@@ -83,12 +85,13 @@ def with_replies(turn: Turn, replies: Sequence[Sequence[Event]], *, is_running: 
     return msgspec.structs.replace(turn, replies=tuple(map(tuple, replies)), is_running=is_running)
 
 
-async def save(stores: Stores, turn: Turn, items_of: ItemsOf) -> bool:
-    """Whether `turn` is stored; the log says why it is not."""
+async def save(stores: Stores, turn: Turn, items_of: ItemsOf, *, is_new: bool = False) -> bool:
+    """Whether `turn` is stored; the log says why it is not. `is_new`: as `Turns.save` has it."""
     try:
-        async with asyncio.timeout(SAVE_SECONDS):
+        with Deadline(SAVE_SECONDS):
             store = await stores.open()
-            await store.turns.save(turn, items_of(turn) if turn.conversation and turn.is_whole else ())
+            items = items_of(turn) if turn.conversation and turn.is_whole else ()
+            await store.turns.save(turn, items, is_new=is_new)
     except Exception:
         _log.exception("%s could not be stored", turn.id)
         return False

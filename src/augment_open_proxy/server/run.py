@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection of a client is kept; longer than most clients keep theirs, so that none is reset."""
+GC_THRESHOLDS = (10_000, 20, 20)
+"""What lives as long as a request is looked at by the collector about once and not five times, which is a tenth of the
+time of the process where many wait at once."""
 LAST_WORDS = 5.0
 """Seconds in which cut off replies must have told their clients."""
 
@@ -147,6 +150,7 @@ class Server(uvicorn.Server):
         if self.should_exit:
             return
         gc.freeze()  # what is loaded by now stays: the collector need not look at it again and again
+        gc.set_threshold(*GC_THRESHOLDS)
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -18,4 +18,5 @@ ANTHROPIC_MESSAGES = Dialect(
     render_reply=render,
     render_error=render_error,
     keeps="message",
+    opens_with_usage=True,
 )

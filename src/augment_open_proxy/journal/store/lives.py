@@ -58,14 +58,14 @@ class Lives:
         now: Parameter = bindparam("now")
         more: Parameter = bindparam("more")
         new = access.insert(lives)
-        self._begin = access.prepare(new.values(number=bindparam("number_"), expires=until, bytes=more))
         old = select(turns.c.bytes).where(turns.c.id == bindparam("turn")).scalar_subquery()
         size = lives.c.bytes + new.excluded.bytes - func.coalesce(old, literal_column("0"))
-        self._begin_with_turn = access.prepare(
-            new.values(number=life_of_chain(), expires=until, bytes=more).on_conflict_do_update(
-                index_elements=["number"], set_={"expires": new.excluded.expires, "bytes": size}
-            )
-        )
+        shared = {"expires": new.excluded.expires, "bytes": lives.c.bytes + new.excluded.bytes}
+        begin = new.values(number=bindparam("number_"), expires=until, bytes=more)
+        self._begin = access.prepare(begin.on_conflict_do_update(index_elements=["number"], set_=shared).inline())
+        known = {"index_elements": ["number"], "set_": {"expires": new.excluded.expires, "bytes": size}}
+        with_turn = new.values(number=life_of_chain(), expires=until, bytes=more).on_conflict_do_update(**known)
+        self._begin_with_turn = access.prepare(with_turn.inline())
         of_turn = select(turns.c.life).where(turns.c.id == bindparam("turn")).scalar_subquery()
         prolong = update(lives).where(lives.c.expires > now)
         self._prolong_chain = access.prepare(prolong.where(lives.c.number == of_turn).values(expires=until))
@@ -84,7 +84,8 @@ class Lives:
         return self._last
 
     def begin(self, number: int, size: int) -> Step:
-        return self._begin, [self._begin.row(number_=number, more=size, **self._times)]
+        now = self._access.clock()
+        return self._begin, [self._begin.row_of({"number_": number, "until": now + self._access.ttl, "more": size})]
 
     def begin_with_turn(self, number: int, root: str, turn: str, size: int) -> Step:
         """Begin the life of a chain or prolong it, with a turn that is new or replaces the one with its id."""

@@ -20,6 +20,8 @@ class TurnStatements:
         self._instance = access.instance
         self._clock = access.clock
         new = access.insert(turns).values({name: bindparam(name) for name in _COLUMNS} | {"life": life_of_chain()})
+        new_root = access.insert(turns).values({name: bindparam(name) for name in (*_COLUMNS, "life")})
+        self._insert = access.prepare(new_root.on_conflict_do_nothing(index_elements=["id"]))
         excluded = {name: new.excluded[name] for name in (*_REPLACED, "life")}
         self._replace = access.prepare(new.on_conflict_do_update(index_elements=["id"], set_=excluded))
         is_meant = turns.c.id == bindparam("which")
@@ -45,6 +47,11 @@ class TurnStatements:
     def replace(self, row: dict[str, Any], life: int) -> Step:
         """A turn has the life of its root; `life` is for one that has none."""
         return self._replace, [self._replace.row_of({**row, "life": life, "now": self._clock()})]
+
+    def insert(self, row: dict[str, Any], life: int) -> Step:
+        """A turn that begins a chain, and a life. Nothing happens where it is there already: a commit was repeated."""
+        row["life"] = life
+        return self._insert, [self._insert.row_of(row)]
 
     def update(self, row: dict[str, Any]) -> Step:
         """Nothing happens where the turn is over, deleted or another's."""

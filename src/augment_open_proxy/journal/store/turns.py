@@ -37,16 +37,20 @@ class Turns:
         self._items = ItemWriter(access, lives)
         self._statements = TurnStatements(access)
 
-    async def save(self, turn: Turn, items: Sequence[Item] = ()) -> None:
+    async def save(self, turn: Turn, items: Sequence[Item] = (), *, is_new: bool = False) -> None:
         """Insert `turn`, or replace the one with its id, and append `items` to its conversation.
 
-        It prolongs the life of its whole chain. A turn of ours that was deleted while it ran stays deleted, and
-        one that another process took for dead stays failed.
+        `is_new`: nobody has used its id yet, so nothing is looked for. A turn prolongs the life of its whole chain.
+        One of ours that was deleted while it ran stays deleted, and one that another process took for dead stays
+        failed.
         """
         lease = self._access.clock() + LEASE if turn.is_running else None
         row = turn_to_row(turn, self._access.instance if turn.is_running else None, lease)
         if row["id"] in self._leases.turns:
             steps = [self._lives.prolong_with_turn(row["id"], row["bytes"]), self._statements.update(row)]
+        elif is_new and turn.previous is None:
+            life = self._lives.new_number()
+            steps = [self._lives.begin(life, row["bytes"]), self._statements.insert(row, life)]
         else:
             life = self._lives.new_number()
             begin = self._lives.begin_with_turn(life, row["root"], row["id"], row["bytes"])
