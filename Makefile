@@ -5,7 +5,7 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 NPM := $(shell command -v npm 2>/dev/null)
 INSTALLED := node_modules/.package-lock.json
-CLIENTS := claude_code codex anthropic_js openai_js
+CLIENTS := agents claude_code codex anthropic_js openai_js
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
@@ -16,8 +16,9 @@ help: ## Show this list
 
 setup: .venv/.dev $(if $(NPM),tests/sdk_parity/$(INSTALLED)) ## Set up the development environment
 
-LANGCHAIN := tests/clients/langchain/.venv
-setup-clients: setup $(LANGCHAIN)/.installed $(if $(NPM),$(CLIENTS:%=tests/clients/%/$(INSTALLED))) ## Install the programs that test-clients runs
+# Clients of npm in CLIENTS, of PyPI in ENVIRONMENTS, each a folder under tests/clients with a lock file.
+ENVIRONMENTS := agents langchain
+setup-clients: setup $(ENVIRONMENTS:%=tests/clients/%/.venv/.installed) $(if $(NPM),$(CLIENTS:%=tests/clients/%/$(INSTALLED))) ## Install the programs that test-clients runs
 
 run: .venv/.run ## Run the proxy on your Augment account
 	$(BIN)/augment-open-proxy
@@ -112,7 +113,7 @@ lock: $(UV) ## Resolve the dependencies anew
 		--no-emit-index-url --no-header --no-annotate --upgrade -o requirements-audit.lock
 
 clean: ## Remove what make has set up and built
-	rm -rf .venv .venv-audit .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules tests/clients/*/node_modules $(LANGCHAIN)
+	rm -rf .venv .venv-audit .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules tests/clients/*/node_modules tests/clients/*/.venv
 
 $(UV): requirements-tools.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -136,9 +137,9 @@ $(UV): requirements-tools.lock
 	$(UV) pip install -q -p .venv-audit --require-hashes -r $<
 	@touch $@
 
-$(LANGCHAIN)/.installed: tests/clients/langchain/requirements.lock | $(UV)
-	$(UV) venv -q --clear --python $(PYTHON) $(LANGCHAIN)
-	$(UV) pip install -q -p $(LANGCHAIN) --require-hashes -r $<
+tests/clients/%/.venv/.installed: tests/clients/%/requirements.lock | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) tests/clients/$*/.venv
+	$(UV) pip install -q -p tests/clients/$*/.venv --require-hashes -r $<
 	@touch $@
 
 %/$(INSTALLED): %/package-lock.json
