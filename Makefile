@@ -5,7 +5,7 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 NPM := $(shell command -v npm 2>/dev/null)
 INSTALLED := node_modules/.package-lock.json
-CLIENTS := agents claude_code codex anthropic_js openai_js
+CLIENTS := agents frameworks claude_code codex anthropic_js openai_js
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
@@ -17,7 +17,7 @@ help: ## Show this list
 setup: .venv/.dev $(if $(NPM),tests/sdk_parity/$(INSTALLED)) ## Set up the development environment
 
 # Clients of npm in CLIENTS, of PyPI in ENVIRONMENTS, each a folder under tests/clients with a lock file.
-ENVIRONMENTS := agents langchain
+ENVIRONMENTS := agents aider frameworks langchain
 setup-clients: setup $(ENVIRONMENTS:%=tests/clients/%/.venv/.installed) $(if $(NPM),$(CLIENTS:%=tests/clients/%/$(INSTALLED))) ## Install the programs that test-clients runs
 
 run: .venv/.run ## Run the proxy on your Augment account

