@@ -252,7 +252,9 @@ ELSEWHERE: Mapping[str, str] = {
     "tar": "unpacks what was downloaded",
     "gh": "needs an account at GitHub",
     "Invoke-WebRequest": "is for Windows",
-    **dict.fromkeys(("claude", "codex", "opencode", "cn", "aider", "cline", "qwen"), "is run by `make test-clients`"),
+    **dict.fromkeys(
+        ("claude", "codex", "opencode", "cn", "aider", "cline", "qwen", "pi"), "is run by `make test-clients`"
+    ),
     **dict.fromkeys(("cloudflared", "open-webui"), "is a program of others that is not installed here"),
 }
 """What cannot be run here, and why."""
@@ -455,10 +457,15 @@ def test_files_that_are_shown_can_be_read(block: Block, tmp_path: Path) -> None:
 
 CLIENTS = sorted(path for path in (ROOT / "docs" / "clients").glob("*.md") if path.name != "README.md")
 PINNED = {
-    "claude-code": ("tests/clients/claude_code/package.json", "@anthropic-ai/claude-code"),
-    "codex": ("tests/clients/codex/package.json", "@openai/codex"),
+    "claude-code": ("claude_code", "@anthropic-ai/claude-code"),
+    "codex": ("codex", "@openai/codex"),
+    "opencode": ("agents", "opencode-ai"),
+    "cline": ("agents", "cline"),
+    "continue": ("agents", "@continuedev/cli"),
+    "qwen-code": ("agents", "@qwen-code/qwen-code"),
+    "pi": ("agents", "@earendil-works/pi-coding-agent"),
 }
-"""Where the version stands with which a page's client is tested."""
+"""The folder under tests/clients, and the package there, that a page's client is tested with."""
 
 
 @pytest.mark.parametrize("path", CLIENTS, ids=lambda path: path.stem)
@@ -476,7 +483,8 @@ def test_each_client_is_said_to_be_tested_or_not(path: Path) -> None:
 
 @pytest.mark.parametrize("name", PINNED)
 def test_clients_are_tested_with_the_version_that_is_said(name: str) -> None:
-    file, package = PINNED[name]
-    version = json.loads((ROOT / file).read_bytes())["dependencies"][package]
+    folder, package = PINNED[name]
+    given = json.loads((ROOT / "tests" / "clients" / folder / "package.json").read_bytes())
+    version = given["dependencies"][package]
     assert version in (ROOT / "docs" / "clients" / f"{name}.md").read_text("utf-8")
     assert version in (ROOT / "docs" / "clients" / "README.md").read_text("utf-8")
