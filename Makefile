@@ -9,7 +9,7 @@ CLIENTS := agents frameworks claude_code codex anthropic_js openai_js
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-clients run demo test test-clients test-watch check lint format typecheck coverage golden bench bench-page bench-check bench-store soak audit build lock clean
+.PHONY: help setup setup-clients run demo test test-clients test-live test-watch check lint format typecheck coverage golden bench bench-page bench-check bench-store soak audit build lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: setup ## Run the whole test suite
 
 test-clients: setup-clients ## Run real clients, Claude Code and Codex among them, against the proxy
 	$(BIN)/pytest --real-clients tests/clients
+
+test-live: setup ## Run the end-to-end tests on the real backend, with your account: about twenty short requests
+	$(BIN)/pytest --live tests/live
 
 test-watch: setup ## Run the tests again whenever a file changes
 	$(BIN)/watchfiles --filter python $(BIN)/pytest src tests

@@ -23,6 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the tests with programs of others too (`make test-clients`)",
     )
     parser.addoption(
+        "--live",
+        action="store_true",
+        help="run the tests on the real backend, which the user's account pays (`make test-live`)",
+    )
+    parser.addoption(
         "--update-golden",
         action="store_true",
         help="write the golden files anew; read the difference against the API's reference before you commit it",

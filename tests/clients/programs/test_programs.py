@@ -1,0 +1,54 @@
+"""One whole turn of each program: it calls its tool, the tool changes a file, the answer is shown."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from augment_open_proxy.simulator.answer import Content
+from augment_open_proxy.simulator.request import results
+from augment_open_proxy.upstream.wire import ToolUse
+from tests.clients.agents.programs import Place
+from tests.clients.claude_code.program import trap
+from tests.clients.programs.programs import PROGRAMS, SECONDS, Program, require, run
+from tests.clients.spoken import OUTPUT_TOKENS, PROMPT_TOKENS, spoken
+from tests.servers import Proxy, running_proxy
+
+pytestmark = pytest.mark.timeout(2 * SECONDS)
+COMMAND = "echo proof-4711 > proof.txt && cat proof.txt"
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """One of its own for each test, whose log is JSON."""
+    with running_proxy(log_format="json") as running:
+        yield running
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_it_runs_a_command_reads_the_result_and_finishes(program: Program, proxy: Proxy, tmp_path: Path) -> None:
+    require(program)
+    place = Place(proxy, tmp_path / "home", tmp_path / "work")
+    place.home.mkdir()
+    place.work.mkdir()
+    program.settings(place)
+    call = ToolUse("toolu_proof", program.tool, json.dumps({"command": COMMAND}))
+    proxy.simulator.script(spoken(Content(("I write.",), calls=(call,))))
+    proxy.simulator.script(spoken(Content(("It is written.",))))
+    with trap() as trapped:
+        code, out, err = run(program, place, trapped, "Write the proof.")
+    proxy.call(lambda: None)  # the server has written its lines by now
+    logged = [json.loads(line) for line in proxy.lines]
+    print(trapped.called, out, err, logged)
+    assert code == 0, (out, err, logged)
+    assert (place.work / "proof.txt").is_file(), (out, err, logged)
+    assert (place.work / "proof.txt").read_text() == "proof-4711\n"
+    assert "It is written." in out
+    if program.usage is not None:
+        assert program.usage(2 * PROMPT_TOKENS, 2 * OUTPUT_TOKENS) in out
+    assert [line for line in logged if line["status"] is None or line["status"] >= 400] == []
+    assert [line["path"] for line in logged if line["method"] == "POST"] == [program.path] * 2
+    asked = [received.request for received in proxy.simulator.requests if received.request]
+    told = [result for request in asked for result in results(request.nodes)]
+    assert [result.content for result in told if "proof-4711" in result.content], "the result did not reach the model"
