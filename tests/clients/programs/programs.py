@@ -6,14 +6,14 @@ its versions, ends at a `Trap`, which lets nothing out.
 """
 
 import contextlib
+import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,8 +29,9 @@ SECONDS = 60
 class Program:
     """A program that speaks one API. `tool` is its own that runs a command, which it takes as `command`.
 
-    `settings` writes its files before it is started; what is `quiet` turns off calls to others. `usage` is how it
-    shows the tokens of a turn, from those of the prompt and of the output; None where it does not.
+    `settings` writes its files before it is started. `usage` reads what the program counted: the tokens of prompts and
+    outputs, a pair for each request or for the turn, from the place and from all that was printed. `ends` is the
+    tool that the model must call to end a turn. `missed` are the hosts that it asks in vain, and does without.
     """
 
     command: str
@@ -38,10 +39,11 @@ class Program:
     path: str
     tool: str
     arguments: Callable[[Place, str], Sequence[str]]
+    usage: Callable[[Place, str], list[tuple[int, int]]]
     settings: Callable[[Place], None] = lambda place: None
     environment: Callable[[Place], Mapping[str, str]] = lambda place: {}
-    quiet: Mapping[str, str] = field(default_factory=dict)
-    usage: Callable[[int, int], str] | None = None
+    ends: str | None = None
+    missed: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -49,12 +51,14 @@ class Program:
 
 
 def require(program: Program) -> Path:
-    """The path of the program. Skips the test of vibe where Python is too old for it, and fails it where vibe is not
-    installed though it could be."""
-    folder = FOLDER / program.command / ".venv"
-    found = [path for path in (folder / "bin" / program.command, folder / f"Scripts/{program.command}.exe") if path.exists()]
+    """The path of the program. Skips the test where no Python is new enough for it, and fails it where one is."""
+    folder = FOLDER / program.command
+    scripts = (folder / ".venv/bin" / program.command, folder / ".venv/Scripts" / f"{program.command}.exe")
+    found = [path for path in scripts if path.exists()]
     if found:
         return found[0]
+    if program.command == "vibe" and (folder / ".venv/.too-old").exists():
+        pytest.skip("There is no Python 3.12: vibe is not tested.")
     pytest.fail(f"{program.command} is not installed: run `make setup-clients`.", False)
 
 
@@ -73,7 +77,6 @@ def run(program: Program, place: Place, trap: Trap, prompt: str) -> tuple[int, s
             "HTTPS_PROXY": trap.url,
             "NO_PROXY": "127.0.0.1,localhost",
             "NO_COLOR": "1",
-            **program.quiet,
             **program.environment(place),
         },
         start_new_session=True,
@@ -100,21 +103,34 @@ def _kill(group: int) -> None:
 
 
 def _gptme(api: str, path: str, model: str) -> Program:
+    def settings(place: Place) -> None:
+        """A conversation that has a name: gptme asks the model for one, beside the turn, where it has none."""
+        place.write(".local/share/gptme/logs/proof/config.toml", '[chat]\nname = "Proof"\n')
+
+    def usage(place: Place, printed: str) -> list[tuple[int, int]]:
+        messages = [json.loads(line) for line in printed.splitlines() if line.startswith('{"type": "message"')]
+        counted = [message["metadata"]["usage"] for message in messages if message["role"] == "assistant"]
+        return [(usage["input_tokens"], usage["output_tokens"]) for usage in counted]
+
     return Program(
         command="gptme",
         api=api,
         path=path,
         tool="shell",
         arguments=lambda place, prompt: [
-            *("--non-interactive", "--output-format", "json", "--tool-format", "tool", "--tools", "shell"),
-            *("--model", model, prompt),
+            *("--name", "proof", "--workspace", ".", "--model", model, "--tools", "shell", "--tool-format", "tool"),
+            *("--non-interactive", "--output-format", "json", prompt),
         ],
+        usage=usage,
+        settings=settings,
         environment=lambda place: {
             "OPENAI_BASE_URL": place.proxy.base_url,
             "OPENAI_API_KEY": "any",
             "ANTHROPIC_BASE_URL": place.proxy.url,
             "ANTHROPIC_API_KEY": "any",
         },
+        ends="complete",
+        missed=frozenset({"openaipublic.blob.core.windows.net"}),  # has a tokenizer
     )
 
 
@@ -127,18 +143,27 @@ def shell(command: str) -> str:
     "Run a command."
     return subprocess.run(command, shell=True, capture_output=True, text=True).stdout
 """
-"""llm has no tools of its own that do anything to files."""
+"""llm has no tool of its own that runs a command; it takes functions."""
 
 
-def _llm(api: str, path: str, *flags: str) -> Program:
+def _llm(api: str, path: str, **more: bool) -> Program:
+    def settings(place: Place) -> None:
+        model = {"model_id": "augment", "model_name": MODEL, "api_base": place.proxy.base_url, "supports_tools": True}
+        place.write("llm/extra-openai-models.yaml", json.dumps([{**model, **more}]))  # JSON is YAML
+
+    def usage(place: Place, printed: str) -> list[tuple[int, int]]:
+        counted = re.findall(r"Token usage: ([\d,]+) input, ([\d,]+) output", printed)
+        return [(int(input_.replace(",", "")), int(output.replace(",", ""))) for input_, output in counted]
+
     return Program(
         command="llm",
         api=api,
         path=path,
         tool="shell",
-        arguments=lambda place, prompt: [
-            *("openai", "endpoint", place.proxy.base_url, prompt, "--model", MODEL, "--functions", FUNCTION, *flags),
-        ],
+        arguments=lambda place, prompt: ["--model", "augment", "--functions", FUNCTION, "--usage", prompt],
+        usage=usage,
+        settings=settings,
+        environment=lambda place: {"LLM_USER_PATH": str(place.home / "llm")},
     )
 
 
@@ -161,7 +186,6 @@ name = "augment"
 api_base = "{base}"
 api_key_env_var = "AUGMENT_PROXY_KEY"
 api_style = "{style}"
-backend = "generic"
 
 [[models]]
 name = "{MODEL}"
@@ -170,12 +194,20 @@ alias = "augment"
 """,
         )
 
+    def usage(place: Place, printed: str) -> list[tuple[int, int]]:
+        counted = json.loads((place.home / "out/export.json").read_bytes())["usage"]
+        return [(counted["input_tokens"], counted["output_tokens"])]
+
     return Program(
         command="vibe",
         api=api,
         path=path,
         tool="bash",
-        arguments=lambda place, prompt: ["--prompt", prompt, "--output", "json", "--auto-approve", "--trust"],
+        arguments=lambda place, prompt: [
+            *("--prompt", prompt, "--output", "json", "--output-dir", str(place.home / "out")),
+            *("--auto-approve", "--trust"),
+        ],
+        usage=usage,
         settings=settings,
         environment=lambda place: {"AUGMENT_PROXY_KEY": "any"},
     )
@@ -186,7 +218,7 @@ PROGRAMS = (
     _gptme("Messages", MESSAGES, f"anthropic/{MODEL}"),
     _gptme("Responses", RESPONSES, "openai/gpt-5.4"),
     _llm("Chat", CHAT),
-    _llm("Responses", RESPONSES, "--responses"),
+    _llm("Responses", RESPONSES, responses=True),
     _vibe("Chat", CHAT, "openai"),
     _vibe("Messages", MESSAGES, "anthropic"),
     _vibe("Responses", RESPONSES, "openai-responses"),

@@ -35,20 +35,27 @@ def test_it_runs_a_command_reads_the_result_and_finishes(program: Program, proxy
     program.settings(place)
     call = ToolUse("toolu_proof", program.tool, json.dumps({"command": COMMAND}))
     proxy.simulator.script(spoken(Content(("I write.",), calls=(call,))))
-    proxy.simulator.script(spoken(Content(("It is written.",))))
+    end = [ToolUse("toolu_end", program.ends, "{}")] if program.ends else []
+    proxy.simulator.script(spoken(Content(("It is written.",), calls=tuple(end))))
     with trap() as trapped:
         code, out, err = run(program, place, trapped, "Write the proof.")
     proxy.call(lambda: None)  # the server has written its lines by now
     logged = [json.loads(line) for line in proxy.lines]
-    print(trapped.called, out, err, logged)
     assert code == 0, (out, err, logged)
     assert (place.work / "proof.txt").is_file(), (out, err, logged)
     assert (place.work / "proof.txt").read_text() == "proof-4711\n"
     assert "It is written." in out
-    if program.usage is not None:
-        assert program.usage(2 * PROMPT_TOKENS, 2 * OUTPUT_TOKENS) in out
+    counted = program.usage(place, out + err)
+    assert [sum(tokens) for tokens in zip(*counted, strict=True)] == [2 * PROMPT_TOKENS, 2 * OUTPUT_TOKENS]
     assert [line for line in logged if line["status"] is None or line["status"] >= 400] == []
     assert [line["path"] for line in logged if line["method"] == "POST"] == [program.path] * 2
-    asked = [received.request for received in proxy.simulator.requests if received.request]
-    told = [result for request in asked for result in results(request.nodes)]
-    assert [result.content for result in told if "proof-4711" in result.content], "the result did not reach the model"
+    _, second = [received.request for received in proxy.simulator.requests]
+    assert second is not None
+    (told,) = results(second.nodes)
+    assert "proof-4711" in told.content, "the result did not reach the model"
+    assert {_host(line) for line in trapped.called} <= program.missed, "it called somebody else than the proxy"
+
+
+def _host(line: str) -> str:
+    """The host in the first line of a request to an HTTP proxy."""
+    return line.split()[1].removeprefix("http://").partition("/")[0].partition(":")[0]
