@@ -5,7 +5,7 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 NPM := $(shell command -v npm 2>/dev/null)
 INSTALLED := node_modules/.package-lock.json
-CLIENTS := agents frameworks claude_code codex anthropic_js openai_js
+CLIENTS := $(filter-out $(WITHOUT),agents frameworks claude_code codex anthropic_js openai_js)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
@@ -16,8 +16,13 @@ help: ## Show this list
 
 setup: .venv/.dev $(if $(NPM),tests/sdk_parity/$(INSTALLED)) ## Set up the development environment
 
+# vibe needs Python 3.12, and is left out where there is none.
+PYTHON_vibe := $(shell for python in $(PYTHON) python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$python && break; done)
 # Clients of npm in CLIENTS, of PyPI in ENVIRONMENTS, each a folder under tests/clients with a lock file.
-ENVIRONMENTS := agents aider frameworks langchain
+# `make test-clients WITHOUT="agents programs"` leaves folders out.
+ENVIRONMENTS := $(filter-out $(WITHOUT) $(WITHOUT:%=%/%),agents aider frameworks langchain \
+	programs/gptme programs/llm $(if $(PYTHON_vibe),programs/vibe))
 setup-clients: setup $(ENVIRONMENTS:%=tests/clients/%/.venv/.installed) $(if $(NPM),$(CLIENTS:%=tests/clients/%/$(INSTALLED))) ## Install the programs that test-clients runs
 
 run: .venv/.run ## Run the proxy on your Augment account
@@ -30,7 +35,7 @@ test: setup ## Run the whole test suite
 	$(BIN)/pytest -n auto
 
 test-clients: setup-clients ## Run real clients, Claude Code and Codex among them, against the proxy
-	$(BIN)/pytest --real-clients tests/clients
+	$(BIN)/pytest --real-clients tests/clients $(WITHOUT:%=--ignore tests/clients/%)
 
 test-live: setup ## Run the end-to-end tests on the real backend, with your account: about twenty short requests
 	$(BIN)/pytest --live tests/live
@@ -116,7 +121,7 @@ lock: $(UV) ## Resolve the dependencies anew
 		--no-emit-index-url --no-header --no-annotate --upgrade -o requirements-audit.lock
 
 clean: ## Remove what make has set up and built
-	rm -rf .venv .venv-audit .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules tests/clients/*/node_modules tests/clients/*/.venv
+	rm -rf .venv .venv-audit .tools dist .coverage .mypy_cache .ruff_cache .hypothesis tests/sdk_parity/node_modules tests/clients/*/node_modules tests/clients/*/.venv tests/clients/programs/*/.venv
 
 $(UV): requirements-tools.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -141,7 +146,7 @@ $(UV): requirements-tools.lock
 	@touch $@
 
 tests/clients/%/.venv/.installed: tests/clients/%/requirements.lock | $(UV)
-	$(UV) venv -q --clear --python $(PYTHON) tests/clients/$*/.venv
+	$(UV) venv -q --clear --python $(or $(PYTHON_$(notdir $*)),$(PYTHON)) tests/clients/$*/.venv
 	$(UV) pip install -q -p tests/clients/$*/.venv --require-hashes -r $<
 	@touch $@
 

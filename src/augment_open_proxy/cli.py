@@ -28,7 +28,8 @@ CLIENT_HINTS = (
 """What to paste for each client, with the proxy's own URL as `{base}`, and a key."""
 
 _CREDENTIALS_HELP = (
-    ("credentials", "none found: requests are answered with 401 until there are some. To get them, either"),
+    ("credentials", "none found"),
+    ("", "Requests are answered with 401 until there are some. To get them, either"),
     ("", "npm install -g @augmentcode/auggie && auggie login"),
     ("", "or set AUGMENT_API_TOKEN and AUGMENT_API_URL"),
 )
@@ -336,7 +337,8 @@ def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, 
     elif ready.credentials:
         rows.append(("credentials", ready.credentials))
     else:
-        rows += _CREDENTIALS_HELP
+        rows += (("credentials", f"not usable: {trouble}") for trouble in ready.troubles)
+        rows += _CREDENTIALS_HELP[bool(ready.troubles) :]
     rows += (("state", ready.state), ("store", ready.store))
     if ready.workers > 1:
         rows.append(("workers", f"{ready.workers} processes"))

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from augment_open_proxy.cli import banner
 from augment_open_proxy.core.errors import ProxyError
+from augment_open_proxy.server.ready import Ready
+from augment_open_proxy.settings import Settings
 from augment_open_proxy.upstream.credentials import CredentialSource
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="files have no owner by number there")
@@ -42,6 +45,16 @@ def test_the_message_says_whose_file_it_is_and_what_to_do(
     assert f"it belongs to user {owner} and the proxy runs as user {owner + 1}" in message
     assert f"docker run --user {owner}," in message
     assert f"AOP_UID={owner} " in message
+
+
+def test_the_banner_says_the_same(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that there is none."""
+    monkeypatch.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
+    source = CredentialSource(None, None, None, tmp_path)
+    ready = Ready(source.describe(), "/state", "memory", source.troubles)
+    shown = banner(["http://127.0.0.1:7888"], ready, Settings(), demo=False)
+    assert f"{file} cannot be read: Permission denied" in shown
+    assert "docker run --user" in shown
 
 
 def test_a_folder_that_cannot_be_entered_gives_the_owner_away(

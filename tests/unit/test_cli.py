@@ -22,7 +22,9 @@ URL = "http://localhost:7888"
 
 def ready(**given: Any) -> Any:
     known = {"credentials": "the session of auggie", "state": "/state", "store": "/state/store.db"}
-    return SimpleNamespace(**known | {"made_key": None, "needs_key": False, "notices": (), "workers": 1} | given)
+    return SimpleNamespace(
+        **known | {"made_key": None, "needs_key": False, "notices": (), "troubles": (), "workers": 1} | given
+    )
 
 
 class Server:

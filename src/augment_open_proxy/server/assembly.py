@@ -78,7 +78,8 @@ async def open_app(
         stack.push_async_callback(app.batches.close)
         app.batches.resume(store, is_shared=shared is not None)
         notices = (state.warning,) if state.warning else ()
-        yield app, Ready(credentials.describe(), place, describe_store(store), notices, is_asked, made)
+        troubles = credentials.troubles if credentials.describe() is None else ()
+        yield app, Ready(credentials.describe(), place, describe_store(store), troubles, notices, is_asked, made)
 
 
 def _secrets(credentials: CredentialSource, keys: list[str]) -> list[str]:

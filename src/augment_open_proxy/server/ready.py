@@ -9,6 +9,8 @@ class Ready(Struct, frozen=True):
     credentials: str | None
     state: str
     store: str
+    troubles: tuple[str, ...] = ()
+    """Why credentials that are there cannot be used."""
     notices: tuple[str, ...] = ()
     needs_key: bool = False
     """Whether clients must send a key."""

@@ -95,6 +95,14 @@ class CredentialSource:
         except ProxyError:
             return None
 
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What keeps the sources that are there from being used, each in one line with what to do about it."""
+        troubles: list[str] = []
+        for _ in self._found(troubles):
+            pass
+        return tuple(troubles)
+
     def _found(self, troubles: list[str]) -> Iterator[_Found]:
         """The sources in their order; a file is looked at only when those before it did not suffice."""
         yield self._settings

@@ -45,8 +45,9 @@ def test_it_runs_a_command_reads_the_result_and_finishes(program: Program, proxy
     assert (place.work / "proof.txt").is_file(), (out, err, logged)
     assert (place.work / "proof.txt").read_text() == "proof-4711\n"
     assert "It is written." in out
-    counted = program.usage(place, out + err)
-    assert [sum(tokens) for tokens in zip(*counted, strict=True)] == [2 * PROMPT_TOKENS, 2 * OUTPUT_TOKENS]
+    prompts, outputs = zip(*program.usage(place, out + err), strict=True)
+    assert sum(prompts) > 500 if program.is_estimate else sum(prompts) == 2 * PROMPT_TOKENS
+    assert sum(outputs) == 2 * OUTPUT_TOKENS
     assert [line for line in logged if line["status"] is None or line["status"] >= 400] == []
     assert [line["path"] for line in logged if line["method"] == "POST"] == [program.path] * 2
     _, second = [received.request for received in proxy.simulator.requests]
