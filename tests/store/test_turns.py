@@ -8,7 +8,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem
 from augment_open_proxy.core.events import Failure, Opening
 from augment_open_proxy.journal.store.database import Database
 from augment_open_proxy.journal.store.records import Page, Turn
-from tests.store.samples import OWNER, Place, after, asynchronous, events_of, turn
+from tests.store.samples import DAY, OWNER, Place, after, asynchronous, events_of, turn
 
 
 async def ids(store: Database, page: Page, **filters: object) -> tuple[list[str], bool]:
@@ -59,6 +59,28 @@ async def test_a_turn_with_the_same_id_is_replaced(place: Place) -> None:
         await store.turns.save(changed)
         assert await store.turns.load("a", OWNER, "completion") == changed
         assert await ids(store, Page(order="asc")) == (["a", "b"], False)
+
+
+@asynchronous
+async def test_a_new_turn_is_stored_like_any_other(place: Place) -> None:
+    """Nothing is looked for before: its id is in nobody's hands. Others go on from it, and it goes with its life."""
+    async with place.open() as store:
+        first = turn("resp_1", metadata={"topic": "tea"})
+        await store.turns.save(first, is_new=True)
+        second = after(first, "resp_2")
+        await store.turns.save(second, is_new=True)
+        assert await store.turns.chain("resp_2", OWNER, "response") == [first, second]
+        place.clock.now += 31 * DAY
+        assert await store.turns.load("resp_1", OWNER, "response") is None
+
+
+@asynchronous
+async def test_a_new_turn_whose_commit_is_repeated_is_there_once(place: Place) -> None:
+    """As when the server went away before it said that it was done."""
+    async with place.open() as store:
+        await store.turns.save(turn("resp_1", kind="completion"), is_new=True)
+        await store.turns.save(turn("resp_1", kind="completion"), is_new=True)
+        assert await ids(store, Page()) == (["resp_1"], False)
 
 
 @asynchronous
