@@ -10,7 +10,7 @@ RUN python3 -m venv /opt/hatchling && python3 -m venv /opt/augment-open-proxy
 COPY requirements-build.lock requirements-postgres.lock ./
 RUN /opt/hatchling/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock \
     && /opt/augment-open-proxy/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r requirements-postgres.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY src src
 # The tokenizer names numpy, and imports it only for what the proxy does not use.
 RUN /opt/hatchling/bin/python -m hatchling build -t wheel -d /tmp/dist \

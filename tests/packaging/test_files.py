@@ -193,3 +193,17 @@ def test_the_owner_is_written_in_one_place() -> None:
     ]
     assert places == ["deploy/kubernetes/kustomization.yaml"]
     assert not re.search(r"ghcr\.io", text("docker-compose.yml") + text("Dockerfile"))
+
+
+# --- The image's context ---
+
+BUILT_FROM = {"pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "src"}
+"""What the wheel is made of."""
+
+
+def test_the_image_copies_what_the_wheel_is_made_of_and_its_context_has_it() -> None:
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", text("Dockerfile"), re.M)
+    copied = {name for line in lines for name in line.split()}
+    context = set(re.findall(r"^!(.+)$", text(".dockerignore"), re.M))
+    assert copied >= BUILT_FROM
+    assert {name.partition("/")[0] for name in copied} <= context
