@@ -95,12 +95,18 @@ test-packaging: build ## Install the wheel in each documented way and try it; bu
 	scripts/try-wheel
 	$(PYTHON) scripts/build-binary host
 
+IMAGE_ROOT := .tools/trixie
+test-image: ## Run the Dockerfile's steps in a clean root, without an engine (as root; Debian: apt-get install debootstrap)
+	test -x $(IMAGE_ROOT)/usr/bin/python3 || debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
+		trixie $(IMAGE_ROOT)
+	$(PYTHON) scripts/try-image $(IMAGE_ROOT) .tools/image
+
 LINT := deploy/lint/$(INSTALLED)
 lint-packaging: .tools/packaging/.installed $(if $(NPM),$(LINT)) ## Lint image, compose file, manifests, workflows, unit
 	scripts/lint-packaging
 
 PACKAGING_LOCKS := build binary packaging
-.PHONY: binary test-packaging lint-packaging lock-packaging
+.PHONY: binary test-packaging test-image lint-packaging lock-packaging
 lock-packaging: lock
 	$(UV) pip compile -q pyproject.toml --extra postgres --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header -c requirements.lock -c requirements-dev.lock -o requirements-postgres.lock
