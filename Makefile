@@ -91,9 +91,11 @@ build: .tools/packaging/.installed .venv/.dev ## Build wheel and sdist into dist
 binary: ## Build the standalone binary of TARGET, which must be this machine's, into dist/binary/
 	$(PYTHON) scripts/build-binary $(TARGET)
 
-test-packaging: build ## Install the wheel in each documented way and try it; build and try the binary
+test-packaging: build ## Install the wheel in each documented way and try it; build and try the binary, and the image
 	scripts/try-wheel
 	$(PYTHON) scripts/build-binary host
+	@if [ "$$(id -u)" = 0 ] && command -v debootstrap >/dev/null; then $(MAKE) test-image; \
+		else echo "test-packaging: the image was NOT tried: make test-image needs root and debootstrap"; fi
 
 IMAGE_ROOT := .tools/trixie
 test-image: ## Run the Dockerfile's steps in a clean root, without an engine (as root; Debian: apt-get install debootstrap)
@@ -156,6 +158,8 @@ tests/clients/%/.venv/.installed: tests/clients/%/requirements.lock | $(UV)
 	$(UV) pip install -q -p tests/clients/$*/.venv --require-hashes -r $<
 	@touch $@
 
+# The same versions; but `npm ci` fails where a registry lacks the programs of other systems.
+NPM_agents := install --no-save
 %/$(INSTALLED): %/package-lock.json
-	cd $* && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	cd $* && npm $(or $(NPM_$(notdir $*)),ci) --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
