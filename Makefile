@@ -37,7 +37,7 @@ test: setup ## Run the whole test suite
 test-clients: setup-clients ## Run real clients, Claude Code and Codex among them, against the proxy
 	$(BIN)/pytest --real-clients tests/clients $(WITHOUT:%=--ignore tests/clients/%)
 
-test-live: setup ## Run the end-to-end tests on the real backend, with your account: about twenty short requests
+test-live: setup ## Run the end-to-end tests on the real backend, with your account: 13 short requests
 	$(BIN)/pytest --live tests/live
 
 test-watch: setup ## Run the tests again whenever a file changes
