@@ -8,6 +8,7 @@ from msgspec import Raw, Struct
 from augment_open_proxy.core.conversation import Effort, OutputFormat, ToolChoice
 from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE, check_utf8, mended
+from augment_open_proxy.core.remembered import ByText
 from augment_open_proxy.core.steps import Steps, whole
 
 T = TypeVar("T")
@@ -53,23 +54,40 @@ def _read_mended(decoder: msgspec.json.Decoder[T], value: bytes, at: str) -> T:
         raise _no_json(error) from None
 
 
+class ToolsReader(Generic[T]):
+    """Reads bodies with a list of `tools`. Those that were read before are the same object, not only equal."""
+
+    def __init__(self, request: type[T], tool: type[Any], **fields: Any) -> None:
+        """`request` is the struct of the body, and `tool` that of its tools; `fields` are of other types than there."""
+        replaced: list[tuple[str, Any] | tuple[str, Any, Any]] = [("tools", Raw, None), *fields.items()]
+        self._request: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+            msgspec.defstruct(request.__name__, replaced, bases=(request,), frozen=True)
+        )
+        tools: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[tool] | None)  # type: ignore[valid-type]  # as given
+        self._tools = ByText(lambda text: read_value(tools, text, "tools"))
+
+    def read(self, body: bytes) -> Steps[T]:
+        """Raises `ProxyError`."""
+        given = yield from read_in_steps(self._request, body)
+        if given.tools is None:
+            return given  # type: ignore[no-any-return]  # a subclass of `T`
+        return msgspec.structs.replace(given, tools=self._tools(bytes(given.tools)))  # type: ignore[no-any-return]
+
+
 class ConversationReader(Generic[T]):
     """Reads the bodies of an API that has its conversation in `messages`; a large one's message by message."""
 
-    def __init__(self, request: type[T], message: type[Struct]) -> None:
-        """`request` is the struct of the body, and `message` that of its messages."""
-        fields = [("messages", list[Raw])]
-        self._request = msgspec.json.Decoder(request)
-        self._raw_request: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-            msgspec.defstruct(request.__name__, fields, bases=(request,), frozen=True)
-        )
+    def __init__(self, request: type[T], message: type[Struct], tool: type[Struct]) -> None:
+        """`request` is the struct of the body, `message` that of its messages, and `tool` that of its tools."""
+        self._whole = ToolsReader(request, tool)
+        self._in_pieces = ToolsReader(request, tool, messages=list[Raw])
         self._message = msgspec.json.Decoder(message)
 
     def read(self, body: bytes) -> Steps[T]:
         """Raises `ProxyError`."""
         if len(body) <= _LARGE:
-            return (yield from read_in_steps(self._request, body))
-        given = yield from read_in_steps(self._raw_request, body)
+            return (yield from self._whole.read(body))
+        given: Any = yield from self._in_pieces.read(body)
         messages: list[Struct] = []
         for i, message in enumerate(given.messages):
             messages.append(read_value(self._message, message, f"messages[{i}]"))

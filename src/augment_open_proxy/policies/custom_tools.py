@@ -3,11 +3,14 @@
 Calls of it come back as raw text, in replies and in the history of the next request.
 """
 
+from collections.abc import Set
+
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Message, Part, Tool, ToolCall, kinds_of
+from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Message, Part, Tool, ToolCall, parts_of
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event
 from augment_open_proxy.core.jsontext import UNREADABLE
+from augment_open_proxy.core.remembered import ByIdentity
 
 _SCHEMA = msgspec.Raw(
     b'{"type":"object","properties":{"input":{"type":"string",'
@@ -19,20 +22,28 @@ _INPUT_NAMES = ("input", "patch")
 
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, "CustomCalls | None"]:
-    names = {tool.name for tool in request.tools if type(tool) is CustomTool}
-    if ToolCall in kinds_of(request.messages):
+    if any(type(part) is ToolCall and part.custom for part in parts_of(request.messages)):
         messages = tuple(_with_functions(message) for message in request.messages)
         request = msgspec.structs.replace(request, messages=messages)
+    tools, names = _as_functions(request.tools) if request.tools else ((), None)
     if not names:
         return request, None
-    tools = tuple(_function(tool) if isinstance(tool, CustomTool) else tool for tool in request.tools)
     return msgspec.structs.replace(request, tools=tools), CustomCalls(names)
+
+
+def _functions(tools: tuple[Tool | CustomTool, ...]) -> tuple[tuple[Tool, ...], frozenset[str]]:
+    """The tools as functions, and the names of those that were none."""
+    names = frozenset(tool.name for tool in tools if isinstance(tool, CustomTool))
+    return tuple(_function(tool) if isinstance(tool, CustomTool) else tool for tool in tools), names
+
+
+_as_functions = ByIdentity(_functions)
 
 
 class CustomCalls:
     """Turns calls of custom tools from `{"input": "…"}` into their raw text, once they are whole."""
 
-    def __init__(self, names: set[str]) -> None:
+    def __init__(self, names: Set[str]) -> None:
         self._names = names
         self._arguments: list[str] | None = None
 

@@ -21,6 +21,7 @@ from augment_open_proxy.core.conversation import (
     kinds_of,
     parts_of,
 )
+from augment_open_proxy.core.remembered import ByIdentity
 from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, for_model
 from augment_open_proxy.tokens.families import is_claude
 from augment_open_proxy.tokens.images import image_tokens
@@ -69,7 +70,12 @@ def _texts(request: ChatRequest) -> list[str]:
             texts += (part.name, part.arguments)
         elif type(part) is ToolResult:
             texts += [inner.text for inner in part.content if type(inner) is Text]
-    for tool in request.tools:
+    return texts + _tool_texts(request.tools) if request.tools else texts
+
+
+def _texts_of_tools(tools: tuple[Tool | CustomTool, ...]) -> list[str]:
+    texts: list[str] = []
+    for tool in tools:
         texts += (tool.name, tool.description)
         match tool:
             case Tool():
@@ -79,6 +85,9 @@ def _texts(request: ChatRequest) -> list[str]:
             case _:
                 assert_never(tool)
     return texts
+
+
+_tool_texts = ByIdentity(_texts_of_tools)
 
 
 def _beside_text(request: ChatRequest, model: str) -> int:

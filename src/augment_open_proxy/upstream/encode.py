@@ -13,6 +13,7 @@ from augment_open_proxy import __version__
 from augment_open_proxy.core.conversation import (
     Attachment,
     ChatRequest,
+    CustomTool,
     Image,
     Message,
     Text,
@@ -22,6 +23,7 @@ from augment_open_proxy.core.conversation import (
     ToolResult,
     parts_of,
 )
+from augment_open_proxy.core.remembered import ByIdentity
 from augment_open_proxy.core.steps import Steps, whole
 from augment_open_proxy.upstream import wire
 
@@ -77,7 +79,7 @@ def encode_in_steps(request: ChatRequest, model_id: str, conversation_id: str) -
             nodes=turn.nodes,
             chat_history=[*written, *history],
             conversation_id=conversation_id,
-            tool_definitions=[_tool(tool) for tool in request.tools if isinstance(tool, Tool)] or msgspec.UNSET,
+            tool_definitions=_definitions(request.tools) if request.tools else msgspec.UNSET,
         )
     )
 
@@ -220,3 +222,12 @@ def _tool_result(result: ToolResult, join: _Join) -> wire.ToolResultContent:
 
 def _tool(tool: Tool) -> wire.ToolDefinition:
     return wire.ToolDefinition(tool.name, tool.description, bytes(tool.schema).decode())
+
+
+def _written_tools(tools: tuple[Tool | CustomTool, ...]) -> msgspec.Raw | msgspec.UnsetType:
+    """The JSON of the list."""
+    definitions = [_tool(tool) for tool in tools if isinstance(tool, Tool)]
+    return msgspec.Raw(_json(definitions)) if definitions else msgspec.UNSET
+
+
+_definitions = ByIdentity(_written_tools)

@@ -153,7 +153,7 @@ class ChatStreamRequest(Struct, frozen=True):
     nodes: list[RequestNode]
     chat_history: list[HistoryEntry | Raw]  # what is written ahead may be several, with commas between
     conversation_id: str
-    tool_definitions: list[ToolDefinition] | UnsetType = UNSET
+    tool_definitions: Raw | UnsetType = UNSET
 
 
 # ------------------------------------------------------------------- answers

@@ -30,8 +30,8 @@ from augment_open_proxy.dialects.reading import (
     read_stop,
 )
 
-_reader = ConversationReader(wire.Request, wire.Message)
-_count_reader = ConversationReader(wire.CountTokensRequest, wire.Message)
+_reader = ConversationReader(wire.Request, wire.Message, wire.Tool)
+_count_reader = ConversationReader(wire.CountTokensRequest, wire.Message, wire.Tool)
 _decode_session = msgspec.json.Decoder(wire.Session)
 
 IGNORED = ("temperature", "top_p", "top_k", "mcp_servers", "container")

@@ -6,6 +6,7 @@ import msgspec
 
 from augment_open_proxy.core.conversation import Tool
 from augment_open_proxy.core.errors import invalid_request
+from augment_open_proxy.core.remembered import ByIdentity
 from augment_open_proxy.dialects.anthropic_messages import wire
 
 _VERSION = re.compile(r"_\d{8}$")
@@ -98,14 +99,7 @@ def parse_tools(
 
     With `must_serve`, raises `ProxyError` where only one of them could: a free answer would pass for its result.
     """
-    offered: list[Tool] = []
-    left_out: dict[str, str] = {}
-    for i, tool in enumerate(tools):
-        known = _tool(tool, f"tools[{i}]")
-        if known is None:
-            left_out[tool.name or tool.type or ""] = tool.type or ""
-        else:
-            offered.append(known)
+    offered, left_out = _sorted(tools) if tools else ((), {})
     forced = choice.name if choice is not None and choice.type == "tool" else None
     may_call = choice is None or choice.type != "none"
     if must_serve and may_call and left_out and (not offered or forced in left_out):
@@ -115,7 +109,23 @@ def parse_tools(
             "Offer a tool that the client describes and runs itself.",
             "tools",
         )
-    return tuple(offered), tuple(left_out.values())
+    return offered, tuple(left_out.values())
+
+
+def _sort(tools: list[wire.Tool]) -> tuple[tuple[Tool, ...], dict[str, str]]:
+    """The tools that the model is offered, and the types of the others by their names."""
+    offered: list[Tool] = []
+    left_out: dict[str, str] = {}
+    for i, tool in enumerate(tools):
+        known = _tool(tool, f"tools[{i}]")
+        if known is None:
+            left_out[tool.name or tool.type or ""] = tool.type or ""
+        else:
+            offered.append(known)
+    return tuple(offered), left_out
+
+
+_sorted = ByIdentity(_sort)
 
 
 def _tool(tool: wire.Tool, path: str) -> Tool | None:

@@ -14,7 +14,7 @@ from augment_open_proxy.dialects.openai_chat.content import (
     tool_result,
     user_parts,
 )
-from augment_open_proxy.dialects.openai_chat.tools import parse_tool
+from augment_open_proxy.dialects.openai_chat.tools import parse_tools
 from augment_open_proxy.dialects.reading import (
     ConversationReader,
     read_choices,
@@ -26,7 +26,7 @@ from augment_open_proxy.dialects.reading import (
     read_tool_choice,
 )
 
-_reader = ConversationReader(wire.Request, wire.Message)
+_reader = ConversationReader(wire.Request, wire.Message, wire.Tool)
 _AT_ONCE = 64
 """Messages that are converted in one step."""
 
@@ -59,7 +59,7 @@ def _parsed(wire_request: wire.Request) -> Steps[Parsed]:
         raise invalid_request("messages must hold at least one message.", "messages")
     _refuse(wire_request)
     system, messages = yield from _conversation(wire_request.messages)
-    tools = tuple(parse_tool(tool, f"tools[{i}]") for i, tool in enumerate(wire_request.tools or []))
+    tools = parse_tools(wire_request.tools) if wire_request.tools else ()
     options = wire_request.stream_options
     return Parsed(
         ChatRequest(

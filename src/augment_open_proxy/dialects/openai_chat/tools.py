@@ -4,9 +4,18 @@ import msgspec
 
 from augment_open_proxy.core.conversation import CustomTool, Grammar, Tool
 from augment_open_proxy.core.errors import invalid_request
+from augment_open_proxy.core.remembered import ByIdentity
 from augment_open_proxy.dialects.openai_chat import wire
 
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
+
+
+def _parse_tools(tools: list[wire.Tool]) -> tuple[Tool | CustomTool, ...]:
+    return tuple([parse_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)])
+
+
+parse_tools = ByIdentity(_parse_tools)
+"""The tools of a request. Raises `ProxyError`."""
 
 
 def parse_tool(tool: wire.Tool, path: str) -> Tool | CustomTool:
