@@ -5,22 +5,23 @@ ends the connection, of which nothing can be trusted any more.
 """
 
 import asyncio
+import math
 from http import HTTPStatus
-from typing import cast
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, invalid_request
 from augment_open_proxy.dialects.registry import nearest
 from augment_open_proxy.server.answers import error_response
+from augment_open_proxy.server.http_cycle import Cycle
 from augment_open_proxy.server.ids import new_uuid
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers."""
 HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a later request, to the end of the head."""
-_MOST_JOINED = 64 * 1024
-"""Bytes of an answer that wait to be written together."""
 _MALFORMED = invalid_request("The request is not valid HTTP/1.1.").problem
 
 
@@ -37,6 +38,8 @@ class HttpProtocol(HttpToolsProtocol):
     """Bytes that came since the parser last got on: it keeps a header, or a trailer, until it is whole."""
     _timer: asyncio.TimerHandle | None = None
     _problem = _MALFORMED
+    _idle_until = math.inf
+    """When the connection is closed where no other request begins; one timer, set anew when it fires, serves all."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn types it
         super().connection_made(transport)
@@ -44,6 +47,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -57,15 +62,41 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + len(": \r\n"))
-        if self._is_in_head:
-            super().on_header(name, value)  # it would take trailers for headers, which nobody has checked
+        if self._is_in_head:  # a trailer is no header: nobody has checked it
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._is_in_head, self._gets_on = False, True
-        before = self.cycle
-        super().on_headers_complete()
-        if self.cycle is not before:  # its task has not begun yet
-            self.cycle.transport = cast("asyncio.Transport", _Joined(self.transport, self.loop))
+        parser, scope = self.parser, self.scope
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version = parser.get_http_version()
+        if parser.should_upgrade() and self._should_upgrade():
+            return
+        path, scope["query_string"] = _path_and_query(self.url)
+        scope["raw_path"] = path
+        scope["path"] = unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")
+        before: Cycle | None = self.cycle  # type: ignore[assignment]  # what was made here
+        cycle = self.cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._gets_on = True
@@ -81,6 +112,30 @@ class HttpProtocol(HttpToolsProtocol):
             self._disarm()
         elif self._timer is None:
             self._arm()
+
+    def on_response_complete(self) -> None:
+        """The answer is out: the next request that waits begins, or else the connection is idle."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_until = self.loop.time() + self.timeout_keep_alive
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._idle_until <= self.loop.time():
+            super().timeout_keep_alive_handler()
+        elif self._idle_until < math.inf:
+            self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_until = math.inf
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls when the parser, or one of the callbacks above, has failed."""
@@ -110,7 +165,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._disarm()
         if self.transport.is_closing():
             return
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle: Cycle | None = self.cycle  # type: ignore[assignment]  # what was made here
         if cycle is None or not cycle.response_started or cycle.response_complete:
             self.transport.write(self._answer(problem))  # into the middle of an answer it would be read as part of it
         self.transport.close()
@@ -124,37 +179,13 @@ class HttpProtocol(HttpToolsProtocol):
         return b"\r\n".join(lines)
 
 
-class _Joined:
-    """A connection as the writer of an answer has it: head and body, which uvicorn writes one by one, go out as one."""
-
-    __slots__ = ("_loop", "_pieces", "_size", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        """Write at the end of this turn of the event loop, or now where much has gathered."""
-        if not self._pieces:
-            self._loop.call_soon(self._flush)
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > _MOST_JOINED:
-            self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def _flush(self) -> None:
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        if pieces and not self._transport.is_closing():  # who has left meanwhile is told nothing
-            self._transport.write(b"".join(pieces))
+def _path_and_query(url: bytes) -> tuple[bytes, bytes]:
+    """Of the target of a request, in any of its forms (RFC 9112, 3.2). Raises `HttpParserInvalidURLError`."""
+    if url.startswith(b"/") and b"#" not in url:
+        path, _, query = url.partition(b"?")
+        return path, query
+    parsed = httptools.parse_url(url)
+    return parsed.path or b"/", parsed.query or b""
 
 
 def _too_large() -> Problem:

@@ -1,0 +1,139 @@
+"""An answer on its connection: one write for head and body, framed as the head says, and never to who has left."""
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import pytest
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from augment_open_proxy.server.http_cycle import Cycle
+
+START = "http.response.start"
+BODY = "http.response.body"
+NAMED = [(b"content-type", b"text/plain")]
+
+
+class Transport:
+    """Stands for a connection: what was written to it, call by call."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+
+def cycle_on(transport: Transport, method: str = "POST", *, keep_alive: bool = True, ends: list[int]) -> Cycle:
+    logger = logging.getLogger("test")
+    connection = cast("asyncio.Transport", transport)
+    return Cycle(
+        scope=cast("Any", {"method": method}),
+        transport=connection,
+        flow=FlowControl(connection),
+        logger=logger,
+        access_logger=logger,
+        access_log=False,
+        default_headers=[(b"date", b"today")],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=lambda: ends.append(1),
+    )
+
+
+def sent(*messages: dict[str, Any], method: str = "POST", keep_alive: bool = True) -> tuple[list[bytes], bool, int]:
+    """What was written, whether the connection was closed, and how often the answer ended."""
+
+    async def run() -> tuple[list[bytes], bool, int]:
+        transport, ends = Transport(), list[int]()
+        cycle = cycle_on(transport, method, keep_alive=keep_alive, ends=ends)
+        for message in messages:
+            await cycle.send(message)
+        return transport.written, transport.is_closed, len(ends)
+
+    return asyncio.run(run())
+
+
+def start(*headers: tuple[bytes, bytes], status: int = 200) -> dict[str, Any]:
+    return {"type": START, "status": status, "headers": [*NAMED, *headers]}
+
+
+def body(data: bytes, *, more: bool = False) -> dict[str, Any]:
+    return {"type": BODY, "body": data, "more_body": more}
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ndate: today\r\ncontent-type: text/plain\r\n"
+
+
+def test_head_and_body_are_one_write() -> None:
+    written, is_closed, ends = sent(start((b"content-length", b"2")), body(b"hi"))
+    assert written == [HEAD + b"content-length: 2\r\n\r\nhi"]
+    assert (is_closed, ends) == (False, 1)
+
+
+def test_a_stream_is_chunked_and_its_first_chunk_goes_with_the_head() -> None:
+    written, _, ends = sent(start(), body(b"a" * 16, more=True), body(b"b", more=True), body(b""))
+    chunked = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+    assert written == [chunked + b"10\r\n" + b"a" * 16 + b"\r\n", b"1\r\nb\r\n", b"0\r\n\r\n"]
+    assert ends == 1
+
+
+def test_the_last_chunk_ends_the_answer_in_one_write() -> None:
+    written, _, _ = sent(start(), body(b"a", more=True), body(b"b"))
+    assert written[1] == b"1\r\nb\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("end", [body(b""), body(b"never sent")])
+def test_the_answer_to_head_has_no_body(end: dict[str, Any]) -> None:
+    written, _, ends = sent(start((b"content-length", b"10")), end, method="HEAD")
+    assert written == [HEAD + b"content-length: 10\r\n\r\n"]
+    assert ends == 1
+
+
+def test_a_status_without_a_body_is_not_chunked() -> None:
+    written, _, _ = sent(start(status=204), body(b""))
+    assert written == [b"HTTP/1.1 204 No Content\r\ndate: today\r\ncontent-type: text/plain\r\n\r\n"]
+
+
+def test_a_connection_that_is_not_kept_is_said_to_close_and_closed() -> None:
+    told = sent(start((b"content-length", b"0"), (b"connection", b"close")), body(b""))
+    assert told == ([HEAD + b"content-length: 0\r\nconnection: close\r\n\r\n"], True, 1)
+    assert sent(start((b"content-length", b"0")), body(b""), keep_alive=False) == told
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb", b"a\0b"])
+def test_a_header_that_would_be_more_than_one_is_not_sent(value: bytes) -> None:
+    with pytest.raises(RuntimeError, match="header"):
+        sent(start((b"x-aop-notice", value)), body(b""))
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"abc"])
+def test_a_body_of_another_length_than_announced_is_an_error(data: bytes) -> None:
+    with pytest.raises(RuntimeError, match="not as long"):
+        sent(start((b"content-length", b"2")), body(data))
+
+
+@pytest.mark.parametrize("messages", [(body(b""),), (start(), start()), (start(), body(b""), body(b""))])
+def test_what_is_out_of_order_is_an_error(messages: tuple[dict[str, Any], ...]) -> None:
+    with pytest.raises(RuntimeError, match="does not belong here"):
+        sent(*messages)
+
+
+def test_nothing_is_written_to_a_client_that_has_left() -> None:
+    async def run() -> list[bytes]:
+        transport = Transport()
+        cycle = cycle_on(transport, ends=[])
+        await cycle.send(start())
+        cycle.disconnected = True
+        await cycle.send(body(b"late"))
+        return transport.written
+
+    assert asyncio.run(run()) == []
