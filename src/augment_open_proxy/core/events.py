@@ -44,8 +44,9 @@ class Usage(Struct, frozen=True):
     @property
     def total(self) -> int | None:
         """Prompt and output together."""
-        prompt = self.prompt
-        return None if prompt is None or self.output is None else prompt + self.output
+        if self.input is None or self.output is None:
+            return None
+        return self.input + (self.cache_read or 0) + (self.cache_creation or 0) + self.output
 
 
 class Opening(Struct, frozen=True, tag="opening"):

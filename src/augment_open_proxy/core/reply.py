@@ -10,10 +10,7 @@ from augment_open_proxy.core.events import (
     BlockDelta,
     BlockStart,
     BlockStop,
-    Cancelled,
     Event,
-    Failure,
-    Finish,
     Opening,
     Terminal,
 )
@@ -39,35 +36,31 @@ class Fold:
 
     def feed(self, events: Iterable[Event]) -> None:
         for event in events:
-            match event:
-                case BlockDelta():
-                    self._pieces.append(event.text)
-                case BlockStart():
-                    self._open = event.block
-                    self._pieces = []
-                case BlockStop(is_cut=True):
-                    self._open = None
-                case BlockStop():
-                    self._close_block(event.opaque)
-                case Opening():
-                    self._opening = event
-                case Finish() | Failure() | Cancelled():
-                    if self._opening is None:
-                        raise ValueError("a reply must begin with its Opening")
-                    self.reply = Reply(self._opening, tuple(self.blocks), event)
+            if type(event) is BlockDelta:
+                self._pieces.append(event.text)
+            elif type(event) is BlockStart:
+                self._open = event.block
+                self._pieces = []
+            elif type(event) is BlockStop:
+                if not event.is_cut:
+                    self.blocks.append(self._closed(event.opaque))
+                self._open = None
+            elif type(event) is Opening:
+                self._opening = event
+            elif isinstance(event, Terminal):
+                if self._opening is None:
+                    raise ValueError("a reply must begin with its Opening")
+                self.reply = Reply(self._opening, tuple(self.blocks), event)
 
-    def _close_block(self, opaque: str | None) -> None:
-        text = "".join(self._pieces)
-        match self._open:
-            case Text():
-                self.blocks.append(Text(text))
-            case Thinking():
-                self.blocks.append(Thinking(text, opaque))
-            case ToolCall(id=id_, name=name, custom=custom):
-                self.blocks.append(ToolCall(id_, name, text, custom))
-            case None:
-                raise ValueError("BlockStop without an open block")
-        self._open = None
+    def _closed(self, opaque: str | None) -> Block:
+        text, block = "".join(self._pieces), self._open
+        if type(block) is Text:
+            return Text(text)
+        if type(block) is Thinking:
+            return Thinking(text, opaque)
+        if type(block) is ToolCall:
+            return ToolCall(block.id, block.name, text, block.custom)
+        raise ValueError("BlockStop without an open block")
 
 
 def fold(events: Iterable[Event]) -> Reply:

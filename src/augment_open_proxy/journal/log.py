@@ -95,24 +95,24 @@ class Formatter(logging.Formatter):
 def as_text(record: Record, timestamp: str, duration_ms: int) -> str:
     """One line for people; bodies follow on lines of their own, indented by two spaces."""
     status = "?" if record.status is None else record.status
-    words = [f"[{timestamp}] {record.level} {_word(record.method)} {_word(record.path)} {status} {duration_ms}ms"]
-    if record.model is not None:
-        words.append(f"model={_word(record.model)}")
-    if record.effective_model not in (None, record.model):
-        words.append(f"effective={_word(record.effective_model or '')}")
+    line = f"[{timestamp}] {record.level} {_word(record.method)} {_word(record.path)} {status} {duration_ms}ms"
+    model, effective = record.model, record.effective_model
+    if model is not None:
+        line += f" model={_word(model)}"
+    if effective is not None and effective != model:
+        line += f" effective={_word(effective)}"
     if record.stream is not None:
-        words.append(f"stream={'true' if record.stream else 'false'}")
+        line += " stream=true" if record.stream else " stream=false"
     if record.request_id is not None:
-        words.append(f"req={record.request_id}")
-    if record.model is not None:
-        words.append(f"tokens={_tokens(record.usage)}")
+        line += f" req={record.request_id}"
+    if model is not None:
+        line += f" tokens={_tokens(record.usage)}"
     if record.notices:
-        words.append(f"notices={_json('; '.join(record.notices))}")
+        line += f" notices={_json('; '.join(record.notices))}"
     if record.error is not None:
-        words.append(f"error={_json(record.error)}")
-    lines = [" ".join(words)]
-    lines += [f"  {name}: {_json(body)}" for name, body in _bodies(record)]
-    return "\n".join(lines) + "\n"
+        line += f" error={_json(record.error)}"
+    bodies = [f"  {name}: {_json(body)}\n" for name, body in _bodies(record)]
+    return "".join([line, "\n", *bodies])
 
 
 def as_json(record: Record, timestamp: str, duration_ms: int) -> str:
@@ -178,8 +178,12 @@ def _usage(usage: Usage) -> dict[str, int | None]:
 
 
 def _tokens(usage: Usage | None) -> str:
-    counts = (None, None, None) if usage is None else (usage.prompt, usage.output, usage.total)
-    return "/".join("?" if count is None else str(count) for count in counts)
+    if usage is None:
+        return "?/?/?"
+    prompt, output = usage.prompt, usage.output
+    if prompt is not None and output is not None:
+        return f"{prompt}/{output}/{prompt + output}"
+    return f"{'?' if prompt is None else prompt}/{'?' if output is None else output}/?"
 
 
 def _word(text: str) -> str:

@@ -15,7 +15,9 @@ Level = Literal["INFO", "WARN", "ERROR"]
 
 
 class Record(Struct):
-    """`started` is in seconds on a monotonic clock. What is unknown or does not apply is `None`."""
+    """`started` is in seconds on a monotonic clock; `request_id` ends with a UUID. What is unknown or does not apply is
+    `None`.
+    """
 
     method: str
     path: str

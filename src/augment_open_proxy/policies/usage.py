@@ -64,7 +64,8 @@ class UsageEstimate:
         return Usage(input_, output, usage.cache_read, usage.cache_creation, min(output, thought))
 
     def _tokens(self, estimate: "_Estimate") -> int:
-        return for_model(estimate.tokens(), self._model)
+        tokens = estimate.tokens()
+        return for_model(tokens, self._model) if tokens else 0
 
 
 class _Estimate:
@@ -76,10 +77,12 @@ class _Estimate:
         self._size = self._measured = self._tokens = 0
 
     def tokens(self) -> int:
-        return self._tokens + estimate_text("".join(self.pieces))
+        return self._tokens + estimate_text("".join(self.pieces)) if self.pieces else 0
 
     def bound(self) -> None:
         """Count what is long enough, in parts of the same size, however the pieces were cut."""
+        if not self.pieces:
+            return
         self._size += sum(map(len, self.pieces[self._measured :]))
         self._measured = len(self.pieces)
         if self._measured < _PIECES and self._size < KEPT:

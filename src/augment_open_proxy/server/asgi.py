@@ -24,7 +24,10 @@ def header_values(scope: Scope, name: bytes) -> Sequence[bytes]:
     if index is None:
         index = scope[_INDEX] = {}
         for key, value in scope["headers"]:
-            index.setdefault(key, []).append(value)
+            if key in index:
+                index[key].append(value)
+            else:
+                index[key] = [value]
     return index.get(name, _ABSENT)
 
 

@@ -77,7 +77,10 @@ Unpack = Callable[[bytes, int], bytes]
 
 
 def _unpacker(scope: Scope) -> Unpack | None:
-    values = [value.strip().lower() for value in header_values(scope, b"content-encoding")]
+    given = header_values(scope, b"content-encoding")
+    if not given:
+        return None
+    values = [value.strip().lower() for value in given]
     names = [name for value in values for name in value.split(b",") if name.strip() not in (b"", b"identity")]
     if not names:
         return None

@@ -16,7 +16,6 @@ SESSION_HEADERS = (
     b"x-affinity",
 )
 _SESSION_HEADERS = frozenset(SESSION_HEADERS)
-_KEY_HEADERS = (b"authorization", b"x-api-key", b"api-key")
 _BEGINNING = 4096
 """Characters of each text that tell one conversation from another."""
 
@@ -24,7 +23,8 @@ _BEGINNING = 4096
 def conversation_id(request: ChatRequest, scope: Scope) -> str:
     """A UUID: from the session that the client names, else from what begins the conversation; each key has its own."""
     headers = dict(scope["headers"])
-    identity = [headers.get(name, b"") + b"\0" for name in _KEY_HEADERS]
+    get = headers.get
+    identity = [get(b"authorization", b""), b"\0", get(b"x-api-key", b""), b"\0", get(b"api-key", b""), b"\0"]
     session = (request.conversation or "").encode(errors="replace")
     if not session and not _SESSION_HEADERS.isdisjoint(headers):
         session = next((headers[name] for name in SESSION_HEADERS if headers.get(name)), b"")

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,8 @@ from augment_open_proxy.core.conversation import ChatRequest
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 from augment_open_proxy.core.listing import Item
-from augment_open_proxy.dialects.dialect import Dialect, Parsed, renderer
+from augment_open_proxy.core.steps import whole
+from augment_open_proxy.dialects.dialect import NOTHING, Dialect, Parsed, renderer
 from augment_open_proxy.dialects.registry import read
 from augment_open_proxy.journal.log import Log, without_base64
 from augment_open_proxy.journal.record import Record, Recorder
@@ -27,11 +27,11 @@ from augment_open_proxy.server.bounds import check_size
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.choices import Batch, side_by_side
 from augment_open_proxy.server.conversation import conversation_id
-from augment_open_proxy.server.ids import new_uuid
+from augment_open_proxy.server.ids import UUID_SIZE, new_uuid
 from augment_open_proxy.server.keeping import items_of, kept
 from augment_open_proxy.server.keys import KEY, Key, KeyRing
 from augment_open_proxy.server.limits import Limits
-from augment_open_proxy.server.pace import paced
+from augment_open_proxy.server.pace import LARGE, paced
 from augment_open_proxy.server.recall import NO_LOCAL, Local, Past, Recall
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.resolve import Resolver
@@ -140,14 +140,16 @@ class Exchange:
 
         `owner` is given where the client that asked, and its key with it, is gone.
         """
-        turn_id = new_uuid()
+        turn_id = record.request_id[-UUID_SIZE:] if record.request_id else new_uuid()
         record.request_id = dialect.id_prefix + turn_id
         if self._log.keeps_bodies:
             record.request = _shown(body)
-        reading, draft = await paced(read(dialect, body))
+        is_large = len(body) > LARGE
+        reading, draft = await paced(read(dialect, body)) if is_large else whole(read(dialect, body))
         owner = owner or owner_of(scope)
         past = await self._recall.past(reading, draft.references, owner, local)
-        parsed = await paced(draft.parse(past.recalled))
+        parsing = draft.parse(past.recalled)
+        parsed = await paced(parsing) if is_large or past.recalled is not NOTHING else whole(parsing)
         if reading is not dialect:
             parsed = msgspec.structs.replace(parsed, keep=None)  # nobody could ask for it by its id
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
@@ -171,8 +173,9 @@ class Exchange:
             input_estimate=record.estimate_input() if dialect.opens_with_usage and parsed.delivery.stream else 0,
         )
         turns = [turn, *(turn_of(chain.request) for chain in chains[1:])]
-        for turn in turns:
-            await paced(turn.encoding())
+        if is_large or past.recalled is not NOTHING:
+            for turn in turns:
+                await paced(turn.encoding())
         batches = side_by_side(
             [
                 self._limits.within(_batches(choice, opening, turn, turn_of, chain))
@@ -222,13 +225,16 @@ async def _batches(
     """The events that the client gets. The opening comes alone, at once; a policy may need more than one turn."""
     yield choice, chain.feed([opening])
     while True:
-        async with aclosing(turn.events()) as batches:
+        batches = turn.events()
+        try:
             async for events in batches:
                 out = chain.feed(events)
                 if out:
                     yield choice, _timed(out)
                     if isinstance(out[-1], Failure | Finish):
                         return  # a policy may end the reply before the backend does
+        finally:
+            await batches.aclose()
         request = chain.again()
         if request is None:
             return

@@ -5,6 +5,7 @@ where other machines can reach the port, there must be a key.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.server.asgi import Headers, Scope, header_values
@@ -15,6 +16,7 @@ ALWAYS_ALLOWED = ("localhost", "127.0.0.1", "[::1]", "host.docker.internal")
 
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::\d*)?")
 """A name or an address in brackets, and perhaps a port."""
+_JSON = [b"application/json"]
 _TOKENS = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+( *, *[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 """Names of headers, as a preflight lists them."""
 
@@ -63,15 +65,14 @@ class Guard:
     def _check_host(self, values: Sequence[bytes], *, knows_key: bool) -> str:
         if len(values) != 1 or not values[0]:
             raise ProxyError(Problem(ErrorKind.INVALID_REQUEST, "The request must have one Host header."))
-        host = values[0].decode("latin-1").lower()
-        parts = _HOST.fullmatch(host)
-        if knows_key and parts is not None and parts[1]:
+        host, name = _host_and_name(values[0])
+        if knows_key and name:
             return host  # no page knows a key
-        if parts is None or parts[1] not in self._hosts:
+        if name not in self._hosts:
             raise ProxyError(
                 Problem(
                     ErrorKind.PERMISSION,
-                    f"The server is not known by the name {(parts[1] if parts else host)[:200]!r}. "
+                    f"The server is not known by the name {(host if name is None else name)[:200]!r}. "
                     "If it is yours, add it to AOP_ALLOWED_HOSTS.",
                 )
             )
@@ -126,7 +127,17 @@ def _has_no_body(scope: Scope) -> bool:
     return not header_values(scope, b"transfer-encoding") and all(length == b"0" for length in lengths)
 
 
+@lru_cache(maxsize=64)
+def _host_and_name(value: bytes) -> tuple[str, str | None]:
+    """A Host header, and the name in it; `None` where it is not of that form."""
+    host = value.decode("latin-1").lower()
+    parts = _HOST.fullmatch(host)
+    return host, None if parts is None else parts[1]
+
+
 def _check_content_type(values: Sequence[bytes]) -> None:
+    if values == _JSON:
+        return
     content_type = values[0].decode("latin-1").partition(";")[0].strip().lower() if len(values) == 1 else ""
     if content_type != "application/json" and not (
         content_type.startswith("application/") and content_type.endswith("+json")

@@ -3,6 +3,9 @@
 import os
 import time
 
+UUID_SIZE = 36
+"""Characters of a UUID."""
+
 
 def new_uuid() -> str:
     """A UUID of version 7 (RFC 9562): it begins with the time, so that what is stored under such ids lies together."""

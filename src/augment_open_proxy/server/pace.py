@@ -9,6 +9,9 @@ from augment_open_proxy.core.steps import Steps
 STRETCH = 0.002
 """Seconds of work after which the others have their turn; a step that takes longer than that is not cut."""
 
+LARGE = 64 * 1024
+"""Bytes of a body from which on it may take so long; what a smaller one asks for is done in one go."""
+
 T = TypeVar("T")
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, closing
@@ -109,21 +108,22 @@ class Relay:
             self._task.cancel()
 
     async def _pump(self, batches: AsyncGenerator[Batch]) -> None:
-        async with aclosing(batches):
-            try:
-                async for choice, events in batches:
-                    await self._deliver(events, choice)
-                    if isinstance(events[-1], Failure):
-                        return  # one that fails fails all
-            except ProxyError as error:
-                if self.status is None:
-                    raise
-                await self._end_with(error.problem)
-            except OSError:
+        try:
+            async for choice, events in batches:
+                await self._deliver(events, choice)
+                if isinstance(events[-1], Failure):
+                    return  # one that fails fails all
+        except ProxyError as error:
+            if self.status is None:
                 raise
-            except Exception:
-                _log.exception("a reply failed")
-                await self._end_with(Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more."))
+            await self._end_with(error.problem)
+        except OSError:
+            raise
+        except Exception:
+            _log.exception("a reply failed")
+            await self._end_with(Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more."))
+        finally:
+            await batches.aclose()
 
     async def _deliver(self, events: list[Event], choice: int) -> None:
         last = self._last[choice] = events[-1]

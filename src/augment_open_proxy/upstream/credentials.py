@@ -53,6 +53,7 @@ class CredentialSource:
     def __init__(self, token: str | None, url: str | None, session_auth: str | None, home: Path) -> None:
         given = {"AUGMENT_API_TOKEN": token, "AUGMENT_API_URL": url}
         self._settings = _Found(token, url, " and ".join(name for name, value in given.items() if value))
+        self._given = Credentials(token, url, self._settings.source) if token is not None and url is not None else None
         self._sessions: list[_Inline | _SessionFile] = []
         if session_auth is not None:
             if session_auth.lstrip().startswith("{"):
@@ -65,6 +66,9 @@ class CredentialSource:
 
     def current(self) -> Credentials:
         """Raises `ProxyError` (authentication) with advice where there are none."""
+        return self._given or self._looked_up()
+
+    def _looked_up(self) -> Credentials:
         token: str | None = None
         url: str | None = None
         sources: list[str] = []

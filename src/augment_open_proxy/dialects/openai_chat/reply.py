@@ -26,28 +26,28 @@ def render(replies: Sequence[Reply], delivery: Delivery) -> bytes:
     """The whole completion: a choice for each reply. All of them ended well."""
     opening = replies[0].opening
     choices: list[wire.Choice] = []
-    used = events.Usage()
+    used: events.Usage | None = None
     for index, reply in enumerate(replies):
         if not isinstance(reply.end, events.Finish):
             raise ValueError("only a finished reply is a completion")
         finish_reason = FINISH_REASONS[reply.end.reason]
         choices.append(wire.Choice(index=index, message=_message(reply), finish_reason=finish_reason))
-        used += reply.end.usage
+        used = reply.end.usage if used is None else used + reply.end.usage
     return _encoder.encode(
         wire.Completion(
             id=opening.id,
             created=opening.created,
             model=opening.model,
             choices=choices,
-            usage=usage(used),
+            usage=usage(used or events.Usage()),
         )
     )
 
 
 def _message(reply: Reply) -> wire.ReplyMessage:
-    text = "".join(block.text for block in reply.blocks if isinstance(block, Text))
-    thinking = "".join(block.text for block in reply.blocks if isinstance(block, Thinking))
-    calls = [_tool_call(block) for block in reply.blocks if isinstance(block, ToolCall)]
+    text = "".join([block.text for block in reply.blocks if type(block) is Text])
+    thinking = "".join([block.text for block in reply.blocks if type(block) is Thinking])
+    calls = [_tool_call(block) for block in reply.blocks if type(block) is ToolCall]
     return wire.ReplyMessage(
         content=text if text or not calls else None,
         reasoning_content=thinking or msgspec.UNSET,
