@@ -1,75 +1,85 @@
-"""What a connection remembers: chains of turns, by lane, within a limit."""
+"""What is remembered is what would be made anew; little is kept, and never something else's."""
 
-from augment_open_proxy.core.conversation import Text, Thinking
-from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, Opening, Usage
-from augment_open_proxy.core.reply import fold
-from augment_open_proxy.journal.store.records import Turn
-from augment_open_proxy.server.remembered import Remembered
+import pytest
+
+from augment_open_proxy.core.remembered import LARGEST, MOST, ByIdentity, ByText
 
 
-def turn(id_: str, previous: str | None = None, request: bytes = b"{}", *events: Event) -> Turn:
-    return Turn(
-        id=id_,
-        kind="response",
-        owner="o",
-        root=id_,
-        created=0,
-        model="m",
-        request=request,
-        replies=(events,),
-        previous=previous,
-    )
+class Making:
+    """Counts how often something is made."""
+
+    def __init__(self) -> None:
+        self.made: list[object] = []
+
+    def __call__(self, thing: object) -> list[object]:
+        if thing in (b"bad", "bad"):
+            raise ValueError("bad")
+        self.made.append(thing)
+        return [thing]
 
 
-def test_the_newest_of_each_lane_and_what_it_goes_on_from_is_remembered() -> None:
-    remembered = Remembered(10_000)
-    remembered.add(None, turn("a"))
-    remembered.add(None, turn("b", "a"))
-    remembered.add("fork", turn("c", "a"))
-    remembered.add(None, turn("d", "b"))
-    assert set(remembered) == {"a", "b", "c", "d"}
-    remembered.add(None, turn("e"))
-    assert set(remembered) == {"a", "c", "e"}, "a new conversation of a lane takes the place of the old one"
-    remembered.add("fork", turn("f", "stored"))
-    assert set(remembered) == {"e", "f"}
-    assert (len(remembered), remembered["f"].previous) == (2, "stored")
+def test_equal_texts_get_the_same_object() -> None:
+    making = Making()
+    remembered = ByText(making)
+    first = remembered(b"one")
+    assert remembered(bytes(bytearray(b"one"))) is first
+    assert making.made == [b"one"]
 
 
-def test_beyond_the_limit_whole_lanes_are_forgotten_the_quietest_first() -> None:
-    remembered = Remembered(250)
-    for lane, id_ in (("x", "a"), ("y", "b"), ("x", "c")):
-        remembered.add(lane, turn(id_, request=b"x" * 100))
-    assert set(remembered) == {"b", "c"}
-    remembered.add("x", turn("d", "c", request=b"x" * 100))
-    assert set(remembered) == {"c", "d"}
-    assert remembered.size == 200
-    remembered.add("x", turn("e", "d", request=b"x" * 100))
-    assert not remembered
-    assert remembered.size == 0
+def test_another_text_of_the_same_size_is_another() -> None:
+    remembered = ByText(Making())
+    assert [remembered(b"one"), remembered(b"two"), remembered(b"one")] == [[b"one"], [b"two"], [b"one"]]
 
 
-def test_only_the_lane_that_failed_forgets() -> None:
-    remembered = Remembered(10_000)
-    remembered.add("x", turn("a"))
-    remembered.forget("y", "a")
-    remembered.forget("x", "other")
-    remembered.forget("x", None)
-    assert set(remembered) == {"a"}
-    remembered.add("y", turn("b", "a"))
-    remembered.forget("x", "a")
-    assert set(remembered) == {"a", "b"}, "another lane goes on from it"
-    remembered.forget("y", "b")
-    assert not remembered
+def test_what_was_asked_for_longest_ago_is_let_go() -> None:
+    making = Making()
+    remembered = ByText(making)
+    texts = [b"x" * size for size in range(MOST + 1)]
+    for text in texts[:-1]:
+        remembered(text)
+    remembered(texts[0])
+    remembered(texts[-1])
+    making.made.clear()
+    remembered(texts[0])
+    assert making.made == []
+    remembered(texts[1])
+    assert making.made == [texts[1]]
 
 
-def test_a_reply_in_many_pieces_takes_no_more_than_one_in_few() -> None:
-    opening, end = Opening("resp_1", 0, "m", 1), Finish("stop", 1, Usage())
-    events: list[Event] = [opening, BlockStart(0, Thinking("")), BlockDelta(0, "Hm."), BlockStop(0, "s" * 50)]
-    events += [BlockStart(1, Text("")), *(BlockDelta(1, "ab") for _ in range(1000)), BlockStop(1)]
-    events += [BlockStart(2, Text("")), BlockStop(2), end]
-    remembered = Remembered(100_000)
-    remembered.add(None, turn("a", None, b"{}", *events))
-    (kept,) = remembered["a"].replies
-    assert fold(kept) == fold(events)
-    assert len(kept) == 10
-    assert 2050 < remembered.size < 5000
+def test_a_large_text_is_not_kept() -> None:
+    making = Making()
+    remembered = ByText(making)
+    for _ in range(2):
+        remembered(b"x" * (LARGEST + 1))
+    assert len(making.made) == 2
+
+
+@pytest.mark.parametrize("remembered", [ByText(Making()), ByIdentity(Making())])
+def test_a_failure_is_not_remembered(remembered: ByText[object]) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="bad"):
+            remembered(b"bad")
+
+
+def test_a_text_is_found_where_it_stands() -> None:
+    remembered = ByText(Making())
+    made = remembered(b"[1]")
+    assert remembered.standing(b'{"tools":[1]}', 9) == (3, made)
+    assert remembered.standing(b'{"tools":[2]}', 9) is None
+
+
+def test_an_object_is_itself_and_no_other() -> None:
+    making = Making()
+    remembered: ByIdentity[tuple[int, ...], list[object]] = ByIdentity(making)
+    one, other = tuple(range(2)), tuple(range(2))
+    assert remembered(one) is remembered(one)
+    assert remembered(other) is not remembered(one)
+    assert making.made == [one, other]
+
+
+def test_of_objects_too_only_the_last_are_kept() -> None:
+    making = Making()
+    remembered: ByIdentity[tuple[int, ...], list[object]] = ByIdentity(making)
+    for number in range(10 * MOST):
+        assert remembered((number,)) == [(number,)]
+    assert len(remembered._known) == MOST

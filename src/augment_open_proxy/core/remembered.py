@@ -33,6 +33,14 @@ class ByText(Generic[V]):
         return known[1]
 
 
+    def standing(self, body: bytes, at: int) -> tuple[int, V] | None:
+        """The size of the remembered text that stands in `body` at this place, and what was made of it."""
+        for size, (text, made) in self._known.items():
+            if body.startswith(text, at):
+                return size, made
+        return None
+
+
 class ByIdentity(Generic[K, V]):
     """What `make` makes of an object that does not change."""
 

@@ -1,5 +1,6 @@
 """JSON body → struct, with errors that name the field as the client spells it."""
 
+import os
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
@@ -8,7 +9,7 @@ from msgspec import Raw, Struct
 from augment_open_proxy.core.conversation import Effort, OutputFormat, ToolChoice
 from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE, check_utf8, mended
-from augment_open_proxy.core.remembered import ByText
+from augment_open_proxy.core.remembered import LARGEST, ByText
 from augment_open_proxy.core.steps import Steps, whole
 
 T = TypeVar("T")
@@ -18,6 +19,11 @@ _LARGE = 2 * 2**20
 """Bytes of a body past which its messages are decoded one by one: 4 ms are spent on so many."""
 MOST_CHOICES = 16
 """Each choice is a turn of its own, which the account pays."""
+_TOOLS = b'"tools":'
+_NEAR_END = LARGEST + 64 * 1024
+"""Bytes at the end of a body in which known tools are looked for: clients send them after the conversation."""
+_MARK = b'"' + os.urandom(16).hex().encode() + b'"'
+"""JSON that stands for tools that are known, and that nobody else can write."""
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 
@@ -68,10 +74,26 @@ class ToolsReader(Generic[T]):
 
     def read(self, body: bytes) -> Steps[T]:
         """Raises `ProxyError`."""
-        given = yield from read_in_steps(self._request, body)
-        if given.tools is None:
-            return given  # type: ignore[no-any-return]  # a subclass of `T`
-        return msgspec.structs.replace(given, tools=self._tools(bytes(given.tools)))  # type: ignore[no-any-return]
+        given = (yield from self._read_with_known(body)) or (yield from read_in_steps(self._request, body))
+        if isinstance(given.tools, Raw):
+            given = msgspec.structs.replace(given, tools=self._tools(bytes(given.tools)))
+        return given  # type: ignore[no-any-return]  # a subclass of `T`
+
+    def _read_with_known(self, body: bytes) -> Steps[Any]:
+        """The body, of which the tools need not be read; `None` where they were not read before, or all is to be."""
+        at = body.rfind(_TOOLS, max(0, len(body) - _NEAR_END)) + len(_TOOLS)
+        at += body.startswith(b" ", at)
+        known = self._tools.standing(body, at) if at > len(_TOOLS) else None
+        if known is None:
+            return None
+        size, tools = known
+        try:
+            given = yield from read_in_steps(self._request, b"".join((body[:at], _MARK, body[at + size :])))
+        except ProxyError:
+            return None  # the places that the error names are those of the whole body
+        if given.tools is None or bytes(given.tools) != _MARK:
+            return None  # they are the value of another field
+        return msgspec.structs.replace(given, tools=tools)
 
 
 class ConversationReader(Generic[T]):
