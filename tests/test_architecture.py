@@ -34,8 +34,8 @@ IMPURE_MODULES |= {"datetime", "uuid", "aiohttp", "uvicorn", "pathlib"}
 
 ONE_PLACE = {
     "aiohttp": {"simulator/server", "server/fetch"},
-    "httptools": {"upstream/http/connection"},
-    "uvicorn": {"server/run", "server/http_protocol", "server/websocket_protocol"},
+    "httptools": {"server/http_protocol", "upstream/http/connection"},
+    "uvicorn": {"server/run", "server/http_cycle", "server/http_protocol", "server/websocket_protocol"},
     "websockets": {"server/websocket_protocol"},
 }
 """Libraries that only these modules may import."""

@@ -3,7 +3,16 @@
 import msgspec
 import pytest
 
-from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Message, Text, Tool, ToolResult
+from augment_open_proxy.core.conversation import (
+    Attachment,
+    ChatRequest,
+    Image,
+    Message,
+    Text,
+    Tool,
+    ToolResult,
+    kinds_of,
+)
 from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.server.bounds import MOST_PICTURES, MOST_TOOLS, check_size
 
@@ -16,15 +25,19 @@ def request(*messages: Message, tools: int = 0) -> ChatRequest:
     return ChatRequest("m", messages, tools=(TOOL,) * tools)
 
 
+def checked(request: ChatRequest, conversation: str) -> None:
+    check_size(request, kinds_of(request.messages), conversation)
+
+
 def test_as_many_as_allowed() -> None:
     half = MOST_PICTURES // 2
     result = ToolResult("c", (PICTURE,) * (MOST_PICTURES - half))
-    check_size(request(Message("user", (Text("x"), *[BEHIND_URL] * half, result)), tools=MOST_TOOLS), "messages")
+    checked(request(Message("user", (Text("x"), *[BEHIND_URL] * half, result)), tools=MOST_TOOLS), "messages")
 
 
 def test_one_tool_more() -> None:
     with pytest.raises(ProxyError) as caught:
-        check_size(request(tools=MOST_TOOLS + 1), "messages")
+        checked(request(tools=MOST_TOOLS + 1), "messages")
     assert caught.value.problem.param == "tools"
 
 
@@ -37,5 +50,5 @@ def test_one_picture_more_wherever_it_is(part: Image | Attachment) -> None:
         [alone, Message("user", (ToolResult("c", (part,) * MOST_PICTURES),))],
     ):
         with pytest.raises(ProxyError) as caught:
-            check_size(request(*messages), "input")
+            checked(request(*messages), "input")
         assert caught.value.problem.param == "input"

@@ -25,6 +25,7 @@ from augment_open_proxy.dialects.openai_responses.items import (
     parse_input,
     read_input,
 )
+from augment_open_proxy.dialects.openai_responses.request import parse
 
 PNG = "iVBORw0KGgo="
 PNG_URL = f"data:image/png;base64,{PNG}"
@@ -436,6 +437,44 @@ def test_each_item_is_a_message_in_its_order() -> None:
     )
     assert [type(message.content[0]) for message in made] == [Text, Thinking, Text, ToolCall, ToolResult]
     assert [message.role for message in made] == ["user", "assistant", "assistant", "assistant", "user"]
+
+
+# --- In one go, and one by one ---
+
+HI = user({"type": "input_text", "text": "Hi."})
+SEARCH = {"type": "web_search_call", "action": {"type": "search", "query": "trains"}}
+SCREEN = {"type": "computer_call_output", "call_id": "a", "output": {"type": "computer_screenshot"}}
+
+
+@pytest.mark.parametrize(
+    "input_",
+    [
+        None,
+        "Hi.",
+        5,
+        [],
+        [HI, {"id": "msg_1"}],
+        [HI, {"type": "compaction", "encrypted_content": "seal"}, {"type": "compaction_trigger"}],
+        [HI, {"type": "additional_tools", "tools": [{"type": "custom", "name": "f"}]}],
+        [SEARCH, HI],
+        [SCREEN, HI],
+        [SEARCH, HI, SCREEN],
+        [SEARCH, user({"type": "input_text", "text": 5})],
+        [SCREEN, 5],
+        [HI, {"type": "unknown", "name": 5}],
+    ],
+)
+def test_items_are_read_in_one_go_as_one_by_one(input_: Any) -> None:
+    body = json.dumps({"model": "gpt-5", "input": input_}).encode()
+    at_once, one_by_one = [outcome(data) for data in (body, body + b" " * (2 * 2**20))]
+    assert at_once == one_by_one
+
+
+def outcome(body: bytes) -> Any:
+    try:
+        return parse(body)
+    except ProxyError as error:
+        return error.problem
 
 
 # --- The end of the input ---

@@ -32,7 +32,6 @@ class ByText(Generic[V]):
             _add(self._known, size, known)
         return known[1]
 
-
     def standing(self, body: bytes, at: int) -> tuple[int, V] | None:
         """The size of the remembered text that stands in `body` at this place, and what was made of it."""
         for size, (text, made) in self._known.items():

@@ -1,6 +1,5 @@
 """JSON body → struct, with errors that name the field as the client spells it."""
 
-import os
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
@@ -15,15 +14,15 @@ from augment_open_proxy.core.steps import Steps, whole
 T = TypeVar("T")
 MOST_METADATA, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 LARGEST_LIMIT = 2**53
-_LARGE = 2 * 2**20
+LARGE = 2 * 2**20
 """Bytes of a body past which its messages are decoded one by one: 4 ms are spent on so many."""
 MOST_CHOICES = 16
 """Each choice is a turn of its own, which the account pays."""
 _TOOLS = b'"tools":'
 _NEAR_END = LARGEST + 64 * 1024
 """Bytes at the end of a body in which known tools are looked for: clients send them after the conversation."""
-_MARK = b'"' + os.urandom(16).hex().encode() + b'"'
-"""JSON that stands for tools that are known, and that nobody else can write."""
+_MARK = b'"the tools that were read before"'
+"""JSON that stands for them while the rest of a body is read."""
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 
@@ -63,9 +62,11 @@ def _read_mended(decoder: msgspec.json.Decoder[T], value: bytes, at: str) -> T:
 class ToolsReader(Generic[T]):
     """Reads bodies with a list of `tools`. Those that were read before are the same object, not only equal."""
 
-    def __init__(self, request: type[T], tool: type[Any], **fields: Any) -> None:
-        """`request` is the struct of the body, and `tool` that of its tools; `fields` are of other types than there."""
-        replaced: list[tuple[str, Any] | tuple[str, Any, Any]] = [("tools", Raw, None), *fields.items()]
+    def __init__(self, request: type[T], tool: type[Any], *fields: tuple[str, Any] | tuple[str, Any, Any]) -> None:
+        """`request` is the struct of the body, and `tool` that of its tools; `fields` (name, type, and default) are
+        other than there.
+        """
+        replaced = [("tools", Raw, None), *fields]
         self._request: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
             msgspec.defstruct(request.__name__, replaced, bases=(request,), frozen=True)
         )
@@ -102,12 +103,12 @@ class ConversationReader(Generic[T]):
     def __init__(self, request: type[T], message: type[Struct], tool: type[Struct]) -> None:
         """`request` is the struct of the body, `message` that of its messages, and `tool` that of its tools."""
         self._whole = ToolsReader(request, tool)
-        self._in_pieces = ToolsReader(request, tool, messages=list[Raw])
+        self._in_pieces = ToolsReader(request, tool, ("messages", list[Raw]))
         self._message = msgspec.json.Decoder(message)
 
     def read(self, body: bytes) -> Steps[T]:
         """Raises `ProxyError`."""
-        if len(body) <= _LARGE:
+        if len(body) <= LARGE:
             return (yield from self._whole.read(body))
         given: Any = yield from self._in_pieces.read(body)
         messages: list[Struct] = []

@@ -18,8 +18,8 @@ _INDEX = "aop.headers"
 _ABSENT: Sequence[bytes] = ()
 
 
-def header_values(scope: Scope, name: bytes) -> Sequence[bytes]:
-    """All values of a header; `name` in lower case."""
+def headers_of(scope: Scope) -> dict[bytes, list[bytes]]:
+    """All values of each header, by its name in lower case."""
     index: dict[bytes, list[bytes]] | None = scope.get(_INDEX)
     if index is None:
         index = scope[_INDEX] = {}
@@ -28,7 +28,12 @@ def header_values(scope: Scope, name: bytes) -> Sequence[bytes]:
                 index[key].append(value)
             else:
                 index[key] = [value]
-    return index.get(name, _ABSENT)
+    return index
+
+
+def header_values(scope: Scope, name: bytes) -> Sequence[bytes]:
+    """All values of a header; `name` in lower case."""
+    return headers_of(scope).get(name, _ABSENT)
 
 
 def with_headers(send: Send, more: Headers) -> Send:

@@ -1,8 +1,8 @@
 """How many things a request may have, beside how many bytes: each of them costs more than its bytes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
-from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Part, ToolResult, kinds_of
+from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Part, ToolResult
 from augment_open_proxy.core.errors import invalid_request
 
 MOST_TOOLS = 2000
@@ -12,11 +12,14 @@ MOST_PICTURES = 500
 _PICTURES = (Attachment, Image)
 
 
-def check_size(request: ChatRequest, conversation: str) -> None:
-    """Raises `ProxyError` where the request has too many tools, or pictures in the field `conversation`."""
+def check_size(request: ChatRequest, kinds: Set[type[Part]], conversation: str) -> None:
+    """Raises `ProxyError` where the request has too many tools, or pictures in the field `conversation`.
+
+    `kinds` are those of the parts of its messages (`kinds_of`).
+    """
     if len(request.tools) > MOST_TOOLS:
         raise invalid_request(f"tools may have {MOST_TOOLS} entries at most; there are {len(request.tools)}.", "tools")
-    if kinds_of(request.messages).isdisjoint(_PICTURES):
+    if kinds.isdisjoint(_PICTURES):
         return
     pictures = sum(_pictures(message.content) for message in request.messages)
     if pictures > MOST_PICTURES:

@@ -33,7 +33,7 @@ def conversation_id(request: ChatRequest, scope: Scope) -> str:
     else:
         texts = _beginning(request)
         identity += [f"{len(text)}\0{text[:_BEGINNING]}".encode(errors="replace") for text in texts]
-    return uuid_of(blake2b(b"".join(identity), digest_size=16).hexdigest(), version=4)
+    return uuid_of(blake2b(b"".join(identity), digest_size=16).digest())
 
 
 def _beginning(request: ChatRequest) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from augment_open_proxy.core.conversation import ChatRequest
+from augment_open_proxy.core.conversation import Attachment, ChatRequest, kinds_of
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 from augment_open_proxy.core.listing import Item
@@ -120,8 +120,10 @@ class Exchange:
             at_once=keep is not None and keep.background,
         )
         try:
-            await self._relays.run(relay, receive, batches)
+            self._relays.add(relay)
+            await relay.run(receive, batches)
         finally:
+            self._relays.discard(relay)
             record.status, record.effective_model = relay.status, begun.asked.model_id
             record.notices += tuple(begun.notices)
             if recorder.replies:
@@ -153,9 +155,10 @@ class Exchange:
         if reading is not dialect:
             parsed = msgspec.structs.replace(parsed, keep=None)  # nobody could ask for it by its id
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
-        check_size(parsed.request, reading.conversation)
+        kinds = kinds_of(parsed.request.messages)
+        check_size(parsed.request, kinds, reading.conversation)
         self._keys.admit(scope.get(KEY), parsed.request.model)
-        request = await self._resolver.resolve(parsed.request)
+        request = await self._resolver.resolve(parsed.request) if Attachment in kinds else parsed.request
         conversation = conversation_id(request, scope)
         notices: list[str] = []
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.server.asgi import Headers, Scope, header_values
+from augment_open_proxy.server.asgi import Headers, Scope, header_values, headers_of
 from augment_open_proxy.server.caller import presented_key
 from augment_open_proxy.server.keys import Key, KeyRing
 
@@ -50,14 +50,16 @@ class Guard:
 
     def check(self, scope: Scope) -> Key | None:
         """The key that the request has. Raises `ProxyError` where it must not be served."""
+        headers = headers_of(scope)
         presented = presented_key(scope)
         key = self._keys.find(presented) if presented else None
-        host = self._check_host(header_values(scope, b"host"), knows_key=key is not None)
-        self._check_origin(header_values(scope, b"origin"), host)
+        host = self._check_host(headers.get(b"host", ()), knows_key=key is not None)
+        if b"origin" in headers:
+            self._check_origin(headers[b"origin"], host)
         if key is None and (self._needs_key or not self._keys.is_empty) and not is_preflight(scope):
             raise ProxyError(Problem(ErrorKind.AUTHENTICATION, _no_key(presented)))
         if scope.get("method") in ("POST", "PUT", "PATCH"):
-            types = header_values(scope, b"content-type")
+            types = headers.get(b"content-type", ())
             if types or not _has_no_body(scope):
                 _check_content_type(types)
         return key

@@ -200,14 +200,15 @@ class Relays:
         self._relays: set[Relay] = set()
         self._are_cut_off = False
 
-    async def run(self, relay: Relay, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
+    def add(self, relay: Relay) -> None:
+        """One that is about to run. Raises `ProxyError` where none may begin any more."""
         if self._are_cut_off:
             raise ProxyError(STOPPED)
         self._relays.add(relay)
-        try:
-            await relay.run(receive, batches)
-        finally:
-            self._relays.discard(relay)
+
+    def discard(self, relay: Relay) -> None:
+        """One that has ended, or never began."""
+        self._relays.discard(relay)
 
     def cut_off(self) -> None:
         """End all of them with an error that says that the proxy is being stopped; no other begins after that."""

@@ -51,8 +51,10 @@ class StoredResponses:
             send, renderer, lambda: headers, Recorder(record, keep_body=False, counts=False), streams=True, at_once=True
         )
         try:
-            await self._relays.run(relay, receive, self._runs.follow(turn))
+            self._relays.add(relay)
+            await relay.run(receive, self._runs.follow(turn))
         finally:
+            self._relays.discard(relay)
             record.status = relay.status
 
     async def delete(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:

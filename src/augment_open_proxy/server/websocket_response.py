@@ -70,8 +70,10 @@ class Responder:
         renderer = Messages(OPENAI_RESPONSES.stream(delivery), create.lane)
         relay = Relay(send, renderer, list, recorder, streams=True)
         try:
-            await self._relays.run(relay, receive, _remembering(batches, response, create.lane, remembered))
+            self._relays.add(relay)
+            await relay.run(receive, _remembering(batches, response, create.lane, remembered))
         finally:
+            self._relays.discard(relay)
             record.status = relay.status
             if response.begun is not None:
                 record.effective_model = response.begun.asked.model_id

@@ -87,7 +87,7 @@ def _request(
     tools, left_out = parse_tools(wire_request.tools or [], choice, must_serve=must_serve)
     messages: list[Message] = []
     for i, message in enumerate(wire_request.messages):
-        if not i % _AT_ONCE:
+        if i and not i % _AT_ONCE:
             yield
         messages.append(_message(message, f"messages[{i}]"))
     return ChatRequest(

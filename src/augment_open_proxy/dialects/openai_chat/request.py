@@ -134,7 +134,7 @@ def _conversation(wire_messages: list[wire.Message]) -> Steps[tuple[tuple[str, .
     system: list[str] = []
     messages: list[Message] = []
     for i, message in enumerate(wire_messages):
-        if not i % _AT_ONCE:
+        if i and not i % _AT_ONCE:
             yield
         path = f"messages[{i}]"
         match message.role:

@@ -59,13 +59,15 @@ def flat_name(namespace: str | None, name: str) -> str:
 
 
 class ParsedTools(Struct, frozen=True):
+    """The tools that the model is offered, the forms of their calls, and the types of those that are not offered."""
+
     tools: tuple[Tool | CustomTool, ...]
     forms: CallForms
     left_out: tuple[str, ...]
 
 
-def parse_tools(tools: list[wire.Tool], choice: object) -> ParsedTools:
-    """Raises `ProxyError` where only a tool that is left out could serve: a free answer would pass for its result."""
+def parse_tools(tools: list[wire.Tool]) -> ParsedTools:
+    """Raises `ProxyError` that names the field by its path."""
     offered: dict[str, Tool | CustomTool] = {}
     namespaced: dict[str, tuple[str, str]] = {}
     left_out: dict[str, None] = {}
@@ -87,9 +89,13 @@ def parse_tools(tools: list[wire.Tool], choice: object) -> ParsedTools:
                 _offer(_SHELL_TOOL, path, offered)
             case kind:
                 left_out[kind] = None
-    if left_out and choice != "none":
-        _check_choice(choice, left_out, has_others=bool(offered))
     return ParsedTools(tuple(offered.values()), CallForms(namespaced, has_shell), tuple(left_out))
+
+
+def check_choice(tools: ParsedTools, choice: object) -> None:
+    """Raises `ProxyError` where only a tool that is left out could serve: a free answer would pass for its result."""
+    if tools.left_out and choice != "none":
+        _check_choice(choice, tools.left_out, has_others=bool(tools.tools))
 
 
 def _offer(tool: Tool | CustomTool, path: str, offered: dict[str, Tool | CustomTool]) -> None:

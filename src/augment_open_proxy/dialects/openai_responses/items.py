@@ -1,37 +1,42 @@
 """Items of the input → messages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import repeat
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from augment_open_proxy.core.conversation import Attachment, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
+from augment_open_proxy.core.conversation import (
+    Attachment,
+    Image,
+    Message,
+    Part,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
 from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.core.steps import Steps, whole
 from augment_open_proxy.dialects.data_url import document, picture
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import LOCAL_SHELL, flat_name
-from augment_open_proxy.dialects.reading import read_value
+from augment_open_proxy.dialects.reading import LARGE, ToolsReader, read_value
 
 _json = msgspec.json.Encoder().encode
 _head = msgspec.json.Decoder(wire.ItemHead)
 _item = msgspec.json.Decoder(wire.Item)
+_request = ToolsReader(wire.Request, Raw)
+_request_with_items = ToolsReader(wire.Request, Raw, ("input", str | list[wire.Item] | None, None))
+_raw_request = msgspec.json.Decoder(wire.Request)
 _any_fields = msgspec.json.Decoder(dict[str, Any])
-_OURS = (
-    "message",
-    "function_call",
-    "function_call_output",
-    "custom_tool_call",
-    "custom_tool_call_output",
-    "local_shell_call",
-    "local_shell_call_output",
-    "reasoning",
-)
-_READ = (*_OURS, "compaction", "compaction_summary")
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
+_NO_RAW = Raw()
 _AT_ONCE = 64
 """Items that are converted in one step."""
 TRIGGER = "compaction_trigger"
@@ -40,11 +45,31 @@ GO_ON = "Go on."
 
 
 class Input(Struct, frozen=True):
-    """The input of a request: a text, or items as they came, each with what was read of it."""
+    """The input of a request: a text, or items. `raw_items` are the items as they came; none where no item is of a type
+    that is read from there.
+    """
 
     text: str | None = None
     raw_items: list[Raw] = []
     items: list[wire.Item] = []
+
+
+def read_request(body: bytes) -> Steps[tuple[wire.Request, Input]]:
+    """The body of a request, and its input. Raises `ProxyError` that names the field by its path."""
+    if len(body) <= LARGE:
+        try:
+            request: Any = yield from _request_with_items.read(body)
+        except ProxyError:
+            pass  # an item of which no more than the head is read may have anything in the fields of others
+        else:
+            if not isinstance(request.input, list):
+                return request, Input(request.input)
+            if {item.type for item in request.input} <= _NEVER_RAW:
+                return request, Input(None, [], request.input)
+            raw: Any = read_value(_raw_request, body).input
+            return msgspec.structs.replace(request, input=raw), Input(None, raw, request.input)
+    request = yield from _request.read(body)
+    return request, (yield from read_input(request.input))
 
 
 def read_input(given: str | list[Raw] | None) -> Steps[Input]:
@@ -63,7 +88,7 @@ def messages_of(given: Input, by_id: Mapping[str, bytes]) -> Steps[tuple[Message
     if given.text is not None:
         return (Message("user", (Text(given.text),)),)
     messages: list[Message] = []
-    for i, (raw, item) in enumerate(zip(given.raw_items, given.items, strict=True)):
+    for i, (raw, item) in enumerate(zip(given.raw_items or repeat(_NO_RAW), given.items, strict=False)):
         if not i % _AT_ONCE:
             yield
         messages += _messages_of(item, raw, f"input[{i}]", by_id)
@@ -122,9 +147,10 @@ def _read_item(raw: bytes | Raw, path: str) -> wire.Item:
 
 
 def _messages_of(item: wire.Item, raw: bytes | Raw, path: str, by_id: Mapping[str, bytes]) -> tuple[Message, ...]:
-    kind = kind_of(item)
-    if kind in _OURS:
-        return _message_of(item, kind, path)
+    kind = item.type or kind_of(item)
+    convert = _MESSAGES.get(kind)
+    if convert is not None:
+        return (convert(item, path),)
     match kind:
         case "additional_tools" | "compaction_trigger":
             return ()
@@ -141,25 +167,29 @@ def _messages_of(item: wire.Item, raw: bytes | Raw, path: str, by_id: Mapping[st
     raise invalid_request(f"{path}.type {kind!r} cannot be sent to the Augment backend.", f"{path}.type")
 
 
-def _message_of(item: wire.Item, kind: str, path: str) -> tuple[Message, ...]:
-    match kind:
-        case "message":
-            return (_message(item, _needed(item.role, path, "role"), path),)
-        case "function_call":
-            name = flat_name(item.namespace, _needed(item.name, path, "name"))
-            return (_assistant(ToolCall(_call_id(item, path), name, item.arguments or "{}")),)
-        case "custom_tool_call":
-            name = flat_name(item.namespace, _needed(item.name, path, "name"))
-            return (_assistant(ToolCall(_call_id(item, path), name, item.input or "", custom=True)),)
-        case "local_shell_call":
-            action = bytes(item.action).decode()
-            arguments = "{}" if action in ("", "null") else action
-            return (_assistant(ToolCall(_call_id(item, path), LOCAL_SHELL, arguments)),)
-        case "reasoning":
-            text = "".join(part.text or "" for part in item.summary or [])
-            return (_assistant(Thinking(text, item.encrypted_content or "")),)
-        case _:
-            return (Message("user", (ToolResult(_call_id(item, path), _output(item, path)),)),)
+def _function_call(item: wire.Item, path: str) -> Message:
+    name = flat_name(item.namespace, _needed(item.name, path, "name"))
+    return _assistant(ToolCall(_call_id(item, path), name, item.arguments or "{}"))
+
+
+def _custom_tool_call(item: wire.Item, path: str) -> Message:
+    name = flat_name(item.namespace, _needed(item.name, path, "name"))
+    return _assistant(ToolCall(_call_id(item, path), name, item.input or "", custom=True))
+
+
+def _local_shell_call(item: wire.Item, path: str) -> Message:
+    action = bytes(item.action).decode()
+    arguments = "{}" if action in ("", "null") else action
+    return _assistant(ToolCall(_call_id(item, path), LOCAL_SHELL, arguments))
+
+
+def _reasoning(item: wire.Item, path: str) -> Message:
+    text = "".join([part.text or "" for part in item.summary or []])
+    return _assistant(Thinking(text, item.encrypted_content or ""))
+
+
+def _call_output(item: wire.Item, path: str) -> Message:
+    return Message("user", (ToolResult(_call_id(item, path), _output(item, path)),))
 
 
 def _assistant(part: Part) -> Message:
@@ -194,20 +224,20 @@ def _server_item(kind: str, raw: bytes | Raw, path: str) -> str:
 # ----------------------------------------------------------------- content
 
 
-def _message(item: wire.Item, role: str, path: str) -> Message:
+def _message(item: wire.Item, path: str) -> Message:
+    given = item.role or _needed(item.role, path, "role")
     content = item.content or ""
     parts: tuple[Part, ...]
     if isinstance(content, str):
         parts = (Text(content),)
     else:
-        takes_files = role == "user"
-        parts = tuple(_part(p, f"{path}.content[{i}]", takes_files=takes_files) for i, p in enumerate(content))
-    match role:
-        case "user" | "assistant" | "system":
-            return Message(role, parts)
-        case "developer":
-            return Message("system", parts)
-    raise invalid_request(f"{path}.role must be user, assistant, system or developer; it is {role!r}.", f"{path}.role")
+        parts = _parts(content, f"{path}.content", takes_files=given == "user")
+    role = _ROLES.get(given)
+    if role is None:
+        raise invalid_request(
+            f"{path}.role must be user, assistant, system or developer; it is {given!r}.", f"{path}.role"
+        )
+    return Message(role, parts)
 
 
 def _output(item: wire.Item, path: str) -> tuple[Text | Image | Attachment, ...]:
@@ -215,13 +245,23 @@ def _output(item: wire.Item, path: str) -> tuple[Text | Image | Attachment, ...]
         return ()
     if isinstance(item.output, str):
         return (Text(item.output),)
-    return tuple(_part(part, f"{path}.output[{i}]", takes_files=True) for i, part in enumerate(item.output))
+    return _parts(item.output, f"{path}.output", takes_files=True)
+
+
+def _parts(content: list[wire.ContentPart], path: str, *, takes_files: bool) -> tuple[Text | Image | Attachment, ...]:
+    return tuple(
+        [
+            Text(part.text)
+            if part.text is not None and part.type in _TEXTS
+            else _part(part, f"{path}[{i}]", takes_files=takes_files)
+            for i, part in enumerate(content)
+        ]
+    )
 
 
 def _part(part: wire.ContentPart, path: str, *, takes_files: bool) -> Text | Image | Attachment:
+    """A part that is not one of the texts."""
     match part:
-        case wire.ContentPart(type=kind, text=str(text)) if kind in _TEXTS:
-            return Text(text)
         case wire.ContentPart(type="refusal", refusal=str(text)):
             return Text(text)
         case wire.ContentPart(type="input_image", image_url=str(url)) if takes_files:
@@ -244,3 +284,20 @@ def _refused(part: wire.ContentPart, path: str, takes_files: bool) -> ProxyError
         f"accepted: {accepted}.",
         f"{path}.type",
     )
+
+
+_MESSAGES: dict[str, Callable[[wire.Item, str], Message]] = {
+    "message": _message,
+    "function_call": _function_call,
+    "function_call_output": _call_output,
+    "custom_tool_call": _custom_tool_call,
+    "custom_tool_call_output": _call_output,
+    "local_shell_call": _local_shell_call,
+    "local_shell_call_output": _call_output,
+    "reasoning": _reasoning,
+}
+"""What makes the message of an item, and of the path at which it stands."""
+_READ = (*_MESSAGES, "compaction", "compaction_summary")
+"""Types of items of which more is read than the head."""
+_NEVER_RAW = {*_READ, None, "item_reference", TRIGGER}
+"""Types of items of which nothing is read but the fields that we know."""

@@ -1,16 +1,11 @@
 """Stored turns and conversations → the messages that a request goes on from, as if the client had sent them itself."""
 
-import msgspec
-
 from augment_open_proxy.core.conversation import Attachment, Message, Text, Thinking, ToolCall
 from augment_open_proxy.core.events import Block
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import Recalled
-from augment_open_proxy.dialects.openai_responses import wire
-from augment_open_proxy.dialects.openai_responses.items import ends_with_trigger, messages_of, parse_item, read_input
-from augment_open_proxy.dialects.reading import read_in_steps
+from augment_open_proxy.dialects.openai_responses.items import ends_with_trigger, messages_of, parse_item, read_request
 
-_decoder = msgspec.json.Decoder(wire.Request)
 PLACE = "the stored conversation"
 """Where errors say that a stored item stands."""
 
@@ -19,8 +14,7 @@ def parse_past(recalled: Recalled) -> Steps[tuple[Message, ...]]:
     """What comes before the input. A compaction stands for all turns before it."""
     messages: tuple[Message, ...] = ()
     for turn in recalled.turns:
-        request = yield from read_in_steps(_decoder, turn.request)
-        given = yield from read_input(request.input)
+        _, given = yield from read_request(turn.request)
         is_compaction = ends_with_trigger(given)
         reply = tuple(_message(block, is_compaction=is_compaction) for block in turn.reply.blocks)
         if is_compaction:

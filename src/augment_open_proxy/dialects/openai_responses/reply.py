@@ -40,7 +40,7 @@ class Responses:
         self._opening = opening
         self._forms = shape.forms
         self._shape = shape
-        self._echo = _encode(shape.echo)[1:]
+        self._echo = _fields(shape.echo)
         self._hex = opening.id.rpartition("_")[2].replace("-", "")
 
     def item_id(self, block: events.Block, index: int) -> str:
@@ -117,8 +117,13 @@ class Responses:
         )
         echo = self._echo
         if not is_stored:
-            echo = _encode(msgspec.structs.replace(self._shape.echo, store=False))[1:]
-        return _encode(response)[:-1] + b"," + echo
+            echo = _fields(msgspec.structs.replace(self._shape.echo, store=False))
+        return b"".join((_encode(response)[:-1], b",", echo))
+
+
+def _fields(echo: wire.Echo) -> memoryview:
+    """What follows the opening brace; without a copy, since it holds all tools."""
+    return memoryview(_encode(echo))[1:]
 
 
 def usage(used: events.Usage) -> wire.Usage:

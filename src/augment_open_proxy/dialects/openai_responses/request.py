@@ -3,11 +3,12 @@
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from augment_open_proxy.core.conversation import ChatRequest, ThinkingOutput
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.jsontext import mended
+from augment_open_proxy.core.remembered import ByIdentity
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import (
     NO_REFERENCES,
@@ -21,21 +22,20 @@ from augment_open_proxy.dialects.dialect import (
     parsed,
 )
 from augment_open_proxy.dialects.openai_responses import wire
-from augment_open_proxy.dialects.openai_responses.calls import parse_tools
+from augment_open_proxy.dialects.openai_responses.calls import ParsedTools, check_choice, parse_tools
 from augment_open_proxy.dialects.openai_responses.items import (
     Input,
     continued,
     ends_with_trigger,
     kind_of,
     messages_of,
-    read_input,
+    read_request,
 )
 from augment_open_proxy.dialects.openai_responses.past import PLACE, parse_past
 from augment_open_proxy.dialects.openai_responses.shape import Shape
 from augment_open_proxy.dialects.reading import read as read_body
 from augment_open_proxy.dialects.reading import (
     read_effort,
-    read_in_steps,
     read_limit,
     read_metadata,
     read_output_format,
@@ -50,6 +50,7 @@ _tool = msgspec.json.Decoder(wire.Tool)
 _encode = msgspec.json.Encoder().encode
 LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
+_NO_TOOLS: list[Raw] = []
 _ADDED = "additional_tools"
 """Items of this type hold tools."""
 
@@ -65,8 +66,7 @@ IGNORED = (
 
 def read(body: bytes) -> Steps[Draft]:
     """Raises `ProxyError` (invalid request) that names the field by its path, as does what follows."""
-    wire_request = yield from read_in_steps(_decoder, body)
-    given = yield from read_input(wire_request.input)
+    wire_request, given = yield from read_request(body)
     referred = references(wire_request.previous_response_id, wire_request.conversation, given)
     return Draft(lambda recalled: _parsed(wire_request, given, recalled, referred), referred)
 
@@ -91,8 +91,9 @@ def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referr
     _refuse(wire_request)
     reasoning = wire_request.reasoning or wire.Reasoning()
     raw_tools = _tools(wire_request, given, recalled)
-    tools = [read_value(_tool, raw, f"tools[{i}]") for i, raw in enumerate(raw_tools)]
-    parsed_tools = parse_tools(tools, wire_request.tool_choice)
+    tools = _known_tools(raw_tools)
+    parsed_tools = tools.parsed
+    check_choice(parsed_tools, wire_request.tool_choice)
     compacts = ends_with_trigger(given)
     past = yield from parse_past(recalled)
     messages = past + (yield from messages_of(given, recalled.by_id))
@@ -122,7 +123,7 @@ def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referr
         Delivery(
             stream=bool(wire_request.stream),
             shape=Shape(
-                _echo(wire_request, tools, raw_tools),
+                _echo(wire_request, tools.echo),
                 parsed_tools.forms,
                 gives_seals=ENCRYPTED in (wire_request.include or []),
                 compacts=compacts,
@@ -137,19 +138,22 @@ def _tools(wire_request: wire.Request, given: Input, recalled: Recalled) -> list
 
     Of what was said before, a tool counts only where a later one has not its name.
     """
-    tools = list(wire_request.tools or [])
+    tools = wire_request.tools or _NO_TOOLS
     for i, item in enumerate(given.items):
         if item.type == _ADDED:
-            tools += read_value(_added_tools, given.raw_items[i], f"input[{i}]").tools or []
+            tools = tools + (read_value(_added_tools, given.raw_items[i], f"input[{i}]").tools or [])
+    if recalled is NOTHING:
+        return tools
     requests = [read_body(_decoder, turn.request).input for turn in recalled.turns]
     past = [bytes(item) for items in requests if isinstance(items, list) for item in items]
     added = [tool for item in reversed([*past, *recalled.items]) for tool in _added(item)]
     names = {_tool_key(tool) for tool in tools} if added else set()
+    more: list[Raw] = []
     for tool in added:
         if _tool_key(tool) not in names:
             names.add(_tool_key(tool))
-            tools.append(tool)
-    return tools
+            more.append(tool)
+    return tools + more if more else tools
 
 
 def _added(item: bytes) -> list[Raw]:
@@ -162,6 +166,21 @@ def _added(item: bytes) -> list[Raw]:
 def _tool_key(raw: Raw) -> tuple[str, str | None]:
     tool = read_value(_tool, raw, "tools")
     return tool.type, tool.name
+
+
+class _Tools(Struct, frozen=True):
+    """Tools as they are read, and what the response repeats of them."""
+
+    parsed: ParsedTools
+    echo: Raw
+
+
+def _read_tools(raw_tools: list[Raw]) -> _Tools:
+    tools = [read_value(_tool, raw, f"tools[{i}]") for i, raw in enumerate(raw_tools)]
+    return _Tools(parse_tools(tools), _tools_echo(tools, raw_tools))
+
+
+_known_tools = ByIdentity(_read_tools)
 
 
 def _conversation(given: object) -> str | None:
@@ -216,7 +235,7 @@ def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
 # -------------------------------------------------------------------- echo
 
 
-def _echo(given: wire.Request, tools: list[wire.Tool], raw_tools: list[Raw]) -> wire.Echo:
+def _echo(given: wire.Request, tools: Raw) -> wire.Echo:
     reasoning = given.reasoning or wire.Reasoning()
     text = given.text or {}
     conversation = _conversation(given.conversation)
@@ -239,7 +258,7 @@ def _echo(given: wire.Request, tools: list[wire.Tool], raw_tools: list[Raw]) -> 
         temperature=1.0 if given.temperature is None else given.temperature,
         text={**{name: value for name, value in text.items() if value is not None}, "format": _format_echo(text)},
         tool_choice=given.tool_choice or "auto",
-        tools=_tools_echo(tools, raw_tools),
+        tools=tools,
         top_logprobs=given.top_logprobs or 0,
         top_p=1.0 if given.top_p is None else given.top_p,
         truncation=given.truncation or "disabled",

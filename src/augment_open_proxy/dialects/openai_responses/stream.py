@@ -50,14 +50,14 @@ class ResponsesStream:
         for event in events:
             match event:
                 case BlockDelta():
-                    item = self._open
-                    if item is None or item.is_silent or not item.pieces:
-                        self._delta(event.text, frames)
+                    item, text = self._open, event.text
+                    if item is None or not item.flows:
+                        self._delta(text, frames)
                     else:  # as most are; without a call, for speed
-                        item.pieces.append(event.text)
-                        delta = item.delta % (self._number, _json(event.text))
-                        self._number += 1
-                        frames.append((item.delta_name, delta))
+                        item.pieces.append(text)
+                        number = self._number
+                        frames.append((item.delta_name, item.delta % (number, _json(text))))
+                        self._number = number + 1
                 case BlockStart(index=index, block=block):
                     self._start(index, block, frames)
                 case BlockStop(is_cut=True):
@@ -85,10 +85,10 @@ class ResponsesStream:
         created = in_progress
         if self._shape.echo.background:
             created = self._responses.begun("queued")
-        self._add(frames, b"response.created", b'"response":' + created)
+        self._add(frames, b"response.created", b'"response":', created)
         if self._shape.echo.background:
-            self._add(frames, b"response.queued", b'"response":' + created)
-        self._add(frames, b"response.in_progress", b'"response":' + in_progress)
+            self._add(frames, b"response.queued", b'"response":', created)
+        self._add(frames, b"response.in_progress", b'"response":', in_progress)
 
     # ---------------------------------------------------------------- blocks
 
@@ -108,7 +108,8 @@ class ResponsesStream:
             part = item.address + b',"part":' + _EMPTY_SUMMARY
             self._add(frames, b"response.reasoning_summary_part.added", part)
         item.pieces.append(text)
-        if not item.is_silent:
+        item.flows = not item.is_silent
+        if item.flows:
             frames.append((item.delta_name, item.delta % (self._number, _json(text))))
             self._number += 1
 
@@ -151,10 +152,11 @@ class ResponsesStream:
     def _end(self, end: Terminal, frames: list[Frame]) -> None:
         if not isinstance(end, Cancelled):
             response = self._responses.ended(end, self._output)
-            self._add(frames, _name_of_end(end), b'"response":' + response)
+            self._add(frames, _name_of_end(end), b'"response":', response)
 
-    def _add(self, frames: list[Frame], name: bytes, fields: bytes) -> None:
-        frames.append((name, b'{"type":"%b","sequence_number":%d,%b}' % (name, self._number, fields)))
+    def _add(self, frames: list[Frame], name: bytes, *fields: bytes) -> None:
+        number = b"%d," % self._number
+        frames.append((name, b"".join((b'{"type":"', name, b'","sequence_number":', number, *fields, b"}"))))
         self._number += 1
 
 
@@ -172,6 +174,7 @@ class _OpenItem:
         self.block = block
         self.pieces: list[str] = []
         self.is_silent = responses.comes_whole(block)
+        self.flows = False
         self.place = b'"output_index":%d' % index
         self.address = b'"item_id":%b,' % _json(responses.item_id(block, index)) + self.place
         delta_end = b"}"
