@@ -70,6 +70,9 @@ async def test_a_new_turn_is_stored_like_any_other(place: Place) -> None:
         second = after(first, "resp_2")
         await store.turns.save(second, is_new=True)
         assert await store.turns.chain("resp_2", OWNER, "response") == [first, second]
+        third = turn("resp_3", conversation="conv_1", background=True)
+        await store.turns.save(third, is_new=True)
+        assert await store.turns.load("resp_3", OWNER, "response") == third
         place.clock.now += 31 * DAY
         assert await store.turns.load("resp_1", OWNER, "response") is None
 

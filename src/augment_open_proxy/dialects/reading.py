@@ -75,16 +75,20 @@ class ToolsReader(Generic[T]):
 
     def read(self, body: bytes) -> Steps[T]:
         """Raises `ProxyError`."""
-        given = (yield from self._read_with_known(body)) or (yield from read_in_steps(self._request, body))
-        if isinstance(given.tools, Raw):
+        at = body.rfind(_TOOLS, max(0, len(body) - _NEAR_END))
+        if at > 0:
+            given = yield from self._read_around(body, at + len(_TOOLS))
+            if given is not None:
+                return given  # type: ignore[no-any-return]  # a subclass of `T`
+        given = yield from read_in_steps(self._request, body)
+        if given.tools is not None:
             given = msgspec.structs.replace(given, tools=self._tools(bytes(given.tools)))
         return given  # type: ignore[no-any-return]  # a subclass of `T`
 
-    def _read_with_known(self, body: bytes) -> Steps[Any]:
-        """The body, of which the tools need not be read; `None` where they were not read before, or all is to be."""
-        at = body.rfind(_TOOLS, max(0, len(body) - _NEAR_END)) + len(_TOOLS)
+    def _read_around(self, body: bytes, at: int) -> Steps[Any]:
+        """The body, where the value at this place is tools that were read before; else `None`."""
         at += body.startswith(b" ", at)
-        known = self._tools.standing(body, at) if at > len(_TOOLS) else None
+        known = self._tools.standing(body, at)
         if known is None:
             return None
         size, tools = known

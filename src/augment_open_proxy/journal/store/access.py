@@ -65,7 +65,7 @@ class Access:
     async def write(self, *steps: Step) -> None:
         """Execute `steps`, in one commit with what others write."""
         with self._errors:
-            await self.writer.write(*steps)
+            await self.writer.write(steps)
 
     async def change(self, work: Work[T]) -> T:
         """Do `work` in a transaction, which on SQLite nobody else writes in."""

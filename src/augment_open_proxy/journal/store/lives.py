@@ -84,8 +84,7 @@ class Lives:
         return self._last
 
     def begin(self, number: int, size: int) -> Step:
-        now = self._access.clock()
-        return self._begin, [self._begin.row_of({"number_": number, "until": now + self._access.ttl, "more": size})]
+        return self._begin, [(number, self._access.clock() + self._access.ttl, size)]
 
     def begin_with_turn(self, number: int, root: str, turn: str, size: int) -> Step:
         """Begin the life of a chain or prolong it, with a turn that is new or replaces the one with its id."""

@@ -55,6 +55,36 @@ def turn_to_row(turn: Turn, instance: str | None, lease: float | None) -> dict[s
     }
 
 
+FIRST = ("id", "root", "life", "kind", "owner", "created", "model", "bytes", "metadata", "request", "replies")
+"""What differs among plain turns, in the order of the table."""
+
+
+def is_plain(turn: Turn) -> bool:
+    """Whether `FIRST` says all about a turn: the other columns are NULL or false."""
+    return turn.previous is None and turn.conversation is None and not turn.background and not turn.is_running
+
+
+def first_to_row(turn: Turn, life: int) -> tuple[tuple[Any, ...], int]:
+    """The values of `FIRST`, and what the turn counts in its life."""
+    metadata = metadata_to_column(turn.metadata)
+    replies = pack(turn.replies)
+    size = OVERHEAD + len(turn.request) + len(replies) + len(metadata)
+    row = (
+        to_column(turn.id),
+        to_column(turn.root),
+        life,
+        turn.kind,
+        to_column(turn.owner),
+        turn.created,
+        to_column(turn.model),
+        size,
+        metadata,
+        turn.request,
+        replies,
+    )
+    return row, size
+
+
 def turn_from_row(row: Row[Any]) -> Turn:
     return Turn(
         id=from_column(row.id),

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy import bindparam, delete, exists, false, select, update
 
 from augment_open_proxy.journal.store.access import Access
 from augment_open_proxy.journal.store.lives import life_of_chain
 from augment_open_proxy.journal.store.schema import chunks, turns
-from augment_open_proxy.journal.store.writer import Step
+from augment_open_proxy.journal.store.turn_rows import FIRST
+from augment_open_proxy.journal.store.writer import Row, Step
 
 _COLUMNS = [column.name for column in turns.c if column.name not in ("number", "life")]
 _REPLACED = [name for name in _COLUMNS if name not in ("id", "is_cancelled")]
@@ -20,8 +21,10 @@ class TurnStatements:
         self._instance = access.instance
         self._clock = access.clock
         new = access.insert(turns).values({name: bindparam(name) for name in _COLUMNS} | {"life": life_of_chain()})
-        new_root = access.insert(turns).values({name: bindparam(name) for name in (*_COLUMNS, "life")})
-        self._insert = access.prepare(new_root.on_conflict_do_nothing(index_elements=["id"]))
+        # Python's driver takes a while for each value that is None or a bool.
+        constant = {"background": false(), "is_cancelled": false()}
+        first = access.insert(turns).values({name: bindparam(name) for name in FIRST} | constant)
+        self._insert = access.prepare(first.on_conflict_do_nothing(index_elements=["id"]))
         excluded = {name: new.excluded[name] for name in (*_REPLACED, "life")}
         self._replace = access.prepare(new.on_conflict_do_update(index_elements=["id"], set_=excluded))
         is_meant = turns.c.id == bindparam("which")
@@ -46,12 +49,11 @@ class TurnStatements:
 
     def replace(self, row: dict[str, Any], life: int) -> Step:
         """A turn has the life of its root; `life` is for one that has none."""
-        return self._replace, [self._replace.row_of({**row, "life": life, "now": self._clock()})]
+        return self._replace, [self._replace.row(**row, life=life, now=self._clock())]
 
-    def insert(self, row: dict[str, Any], life: int) -> Step:
-        """A turn that begins a chain, and a life. Nothing happens where it is there already: a commit was repeated."""
-        row["life"] = life
-        return self._insert, [self._insert.row_of(row)]
+    def insert(self, row: Row) -> Step:
+        """A plain turn by its `FIRST`. Nothing happens where it is there already: a commit was repeated."""
+        return self._insert, [row]
 
     def update(self, row: dict[str, Any]) -> Step:
         """Nothing happens where the turn is over, deleted or another's."""

@@ -23,7 +23,14 @@ from augment_open_proxy.journal.store.paging import read_page
 from augment_open_proxy.journal.store.records import Item, Page, Turn, TurnKind
 from augment_open_proxy.journal.store.schema import chunks, lives, turns
 from augment_open_proxy.journal.store.turn_queries import CHAIN, IS_KNOWN, LATER_CHUNKS, STATE, TURN
-from augment_open_proxy.journal.store.turn_rows import died, turn_from_row, turn_to_row, with_chunks
+from augment_open_proxy.journal.store.turn_rows import (
+    died,
+    first_to_row,
+    is_plain,
+    turn_from_row,
+    turn_to_row,
+    with_chunks,
+)
 from augment_open_proxy.journal.store.turn_statements import TurnStatements
 
 
@@ -44,13 +51,15 @@ class Turns:
         One of ours that was deleted while it ran stays deleted, and one that another process took for dead stays
         failed.
         """
+        if is_new and is_plain(turn):
+            life = self._lives.new_number()
+            first, size = first_to_row(turn, life)
+            await self._access.write(self._lives.begin(life, size), self._statements.insert(first))
+            return
         lease = self._access.clock() + LEASE if turn.is_running else None
         row = turn_to_row(turn, self._access.instance if turn.is_running else None, lease)
         if row["id"] in self._leases.turns:
             steps = [self._lives.prolong_with_turn(row["id"], row["bytes"]), self._statements.update(row)]
-        elif is_new and turn.previous is None:
-            life = self._lives.new_number()
-            steps = [self._lives.begin(life, row["bytes"]), self._statements.insert(row, life)]
         else:
             life = self._lives.new_number()
             begin = self._lives.begin_with_turn(life, row["root"], row["id"], row["bytes"])

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from operator import itemgetter
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import Executable
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,9 +37,6 @@ class Prepared:
 
     def row(self, **values: Any) -> Row:
         """The parameters in their order."""
-        return self.row_of(values)
-
-    def row_of(self, values: dict[str, Any]) -> Row:
         picked = self._pick(values)
         return (picked,) if self._is_single else picked
 
@@ -47,15 +45,12 @@ Step = tuple[Prepared, Sequence[Row]]
 """A statement, executed once with each row. Writes with the same statements in the same order are executed as one."""
 
 
-class _Job:
+class _Job(Struct, frozen=True, eq=False):
     """Steps or work; `done` is what its waiter waits for."""
 
-    __slots__ = ("done", "steps", "work")
-
-    def __init__(self, steps: Sequence[Step], work: Work[Any] | None = None) -> None:
-        self.steps = steps
-        self.work = work
-        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    done: asyncio.Future[Any]
+    steps: Sequence[Step]
+    work: Work[Any] | None = None
 
 
 class Writer:
@@ -65,6 +60,7 @@ class Writer:
         """`spacing`: seconds from one commit to the next, at least."""
         self._begin = begin
         self._spacing = spacing
+        self._loop = asyncio.get_running_loop()
         self._waiting: list[_Job] = []
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
@@ -72,14 +68,13 @@ class Writer:
         self.commits = 0
         """How many transactions were committed."""
 
-    async def write(self, *steps: Step) -> None:
-        """Execute `steps` in their order."""
-        await self._submit(_Job(steps))
+    def write(self, steps: Sequence[Step]) -> asyncio.Future[None]:
+        """Execute `steps` in their order; done when that is committed."""
+        return self._submit(_Job(self._loop.create_future(), steps))
 
-    async def do(self, work: Work[T]) -> T:
+    def do(self, work: Work[T]) -> asyncio.Future[T]:
         """Do `work` in a transaction; what it returns, once that is committed."""
-        result: T = await self._submit(_Job((), work))
-        return result
+        return self._submit(_Job(self._loop.create_future(), (), work))
 
     async def close(self) -> None:
         """Write what waits; refuse what comes."""
@@ -87,16 +82,15 @@ class Writer:
         self._wake.set()
         await self._task
 
-    async def _submit(self, job: _Job) -> Any:
+    def _submit(self, job: _Job) -> asyncio.Future[Any]:
         if self._closing.is_set():
             raise StoreUnavailable("the store is closed")
         self._waiting.append(job)
         self._wake.set()
-        return await job.done
+        return job.done
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        next_commit = loop.time()
+        next_commit = self._loop.time()
         while self._waiting or not self._closing.is_set():
             if not self._waiting:
                 self._wake.clear()
@@ -107,7 +101,7 @@ class Writer:
             group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
             if group := [job for job in group if not job.done.done()]:
                 await self._settle(group)
-                next_commit = loop.time() + self._spacing
+                next_commit = self._loop.time() + self._spacing
 
     async def _settle(self, group: list[_Job], *, is_repeated: bool = False) -> None:
         has_begun = False
@@ -137,13 +131,11 @@ def _fail(group: list[_Job], error: Exception) -> None:
 
 
 async def _execute(connection: AsyncConnection, group: list[_Job]) -> list[Any]:
-    merged: dict[tuple[Prepared, ...], list[list[Row]]] = {}
+    merged: dict[tuple[Prepared, ...], list[Sequence[Step]]] = {}
     for job in group:
-        gathered = merged.setdefault(tuple(prepared for prepared, _ in job.steps), [[] for _ in job.steps])
-        for rows, (_, more) in zip(gathered, job.steps, strict=True):
-            rows += more
-    for plan, gathered in merged.items():
-        for prepared, rows in zip(plan, gathered, strict=True):
-            if rows:
+        merged.setdefault(tuple([prepared for prepared, _ in job.steps]), []).append(job.steps)
+    for plan, writes in merged.items():
+        for place, prepared in enumerate(plan):
+            if rows := [row for steps in writes for row in steps[place][1]]:
                 await execute_many(connection, prepared.sql, rows)
     return [await job.work(connection) if job.work else None for job in group]
