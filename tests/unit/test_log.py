@@ -1,5 +1,6 @@
 """One record for each request, in the issue's two forms; text that a client gave can't forge a line."""
 
+import asyncio
 import io
 import json
 import sys
@@ -347,3 +348,28 @@ def test_the_tokens_of_a_stored_reply_were_another_exchange_s() -> None:
     entry = record()
     Recorder(entry, keep_body=False, counts=False).feed([OPENING, *BLOCK, Finish("stop", 1, Usage(1, 2))])
     assert (entry.usage, entry.error) == (None, None)
+
+
+def test_lines_of_one_turn_of_the_loop_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    class Stdout(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Stdout())
+    log = Log("info", "text")
+
+    async def story() -> None:
+        log.write(Record("GET", "/one", 0.0))
+        log.write(Record("GET", "/two", 0.0))
+        assert written == []
+        await asyncio.sleep(0)
+        assert [text.count("\n") for text in written] == [2]
+        log.write(Record("GET", "/three", 0.0))
+
+    asyncio.run(story())
+    assert "/three" in written[1]
+    log.write(Record("GET", "/four", 0.0))
+    assert "/four" in written[2]

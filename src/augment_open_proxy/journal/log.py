@@ -1,5 +1,6 @@
 """Records → lines on stdout, as text for people or as JSON. Text that a client gave can't forge a line."""
 
+import asyncio
 import contextlib
 import datetime
 import json
@@ -44,7 +45,7 @@ class Log:
         self._body_limit = body_limit
         self._secrets: Secrets = tuple
         self._format = as_text if format_ == "text" else as_json
-        self._write = write or _write_stdout
+        self._write = write or Stdout()
         self._monotonic = monotonic
         self._clock = clock
 
@@ -213,6 +214,29 @@ def _timestamp(seconds: float) -> str:
 @lru_cache(maxsize=2)
 def _second(seconds: int) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+class Stdout:
+    """Writes lines. Those of one turn of the event loop go out as one, since each write is a system call."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) > 1:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._flush()
+        else:
+            loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        text = "".join(self._lines)
+        self._lines.clear()
+        _write_stdout(text)
 
 
 def _write_stdout(line: str) -> None:
