@@ -182,6 +182,9 @@ class Streamed:
         return sse(self._renderer.heartbeat())
 
 
+_ENDS = (Finish, Cancelled)
+
+
 class Whole:
     """The body as one JSON document, at the end; a failure has none, its status tells it."""
 
@@ -194,7 +197,7 @@ class Whole:
 
     def feed(self, events: list[Event], choice: int = 0) -> bytes:
         self._folds[choice].feed(events)
-        if not isinstance(events[-1], Finish | Cancelled):
+        if not isinstance(events[-1], _ENDS):
             return b""
         replies = [fold.reply for fold in self._folds if fold.reply and not isinstance(fold.reply.end, Failure)]
         return self._render(replies, self._delivery) if len(replies) == len(self._folds) else b""

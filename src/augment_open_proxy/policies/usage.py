@@ -35,17 +35,19 @@ class UsageEstimate:
         self._open = self._said
 
     def feed(self, events: list[Event]) -> list[Event]:
-        pieces = self._open.pieces
+        estimate = self._open
         for event in events:
             if type(event) is BlockDelta:
-                pieces.append(event.text)
+                estimate.size += len(event.text)
+                estimate.pieces.append(event.text)
             elif type(event) is BlockStart:
-                self._open.bound()
-                self._open = self._thought if type(event.block) is Thinking else self._said
-                pieces = self._open.pieces
+                estimate = self._thought if type(event.block) is Thinking else self._said
             elif type(event) is Opening:
                 self._input = event.input_estimate
-        self._open.bound()
+        self._open = estimate
+        for estimate in (self._said, self._thought):
+            if estimate.size >= KEPT or len(estimate.pieces) >= _PIECES:
+                estimate.count()
         last = events[-1]
         if type(last) is Finish:
             events[-1] = msgspec.structs.replace(last, usage=self._completed(last.usage))
@@ -74,21 +76,17 @@ class _Estimate:
     def __init__(self) -> None:
         self.pieces: list[str] = []
         """What is not counted yet; new pieces are added here."""
-        self._size = self._measured = self._tokens = 0
+        self.size = 0
+        """Their characters."""
+        self._tokens = 0
 
     def tokens(self) -> int:
-        return self._tokens + estimate_text("".join(self.pieces)) if self.pieces else 0
+        return self._tokens + (estimate_text("".join(self.pieces)) if self.pieces else 0)
 
-    def bound(self) -> None:
+    def count(self) -> None:
         """Count what is long enough, in parts of the same size, however the pieces were cut."""
-        if not self.pieces:
-            return
-        self._size += sum(map(len, self.pieces[self._measured :]))
-        self._measured = len(self.pieces)
-        if self._measured < _PIECES and self._size < KEPT:
-            return
         text = "".join(self.pieces)
-        whole = len(text) - len(text) % KEPT
+        whole = self.size - self.size % KEPT
         self._tokens += sum(estimate_text(text[start : start + KEPT]) for start in range(0, whole, KEPT))
-        self.pieces[:] = [text[whole:]]
-        self._size, self._measured = len(text) - whole, 1
+        self.pieces = [text[whole:]]
+        self.size -= whole

@@ -233,8 +233,11 @@ async def _batches(
             async for events in batches:
                 out = chain.feed(events)
                 if out:
-                    yield choice, _timed(out)
-                    if isinstance(out[-1], Failure | Finish):
+                    last = out[-1]
+                    if type(last) is Finish:  # what is pure knows no time
+                        out = [*out[:-1], msgspec.structs.replace(last, at=int(time.time()))]
+                    yield choice, out
+                    if type(last) is Finish or type(last) is Failure:
                         return  # a policy may end the reply before the backend does
         finally:
             await batches.aclose()
@@ -242,14 +245,6 @@ async def _batches(
         if request is None:
             return
         turn = turn_of(request)
-
-
-def _timed(events: list[Event]) -> list[Event]:
-    """A finish with the time of it: what is pure knows none."""
-    last = events[-1]
-    if isinstance(last, Finish):
-        return [*events[:-1], msgspec.structs.replace(last, at=int(time.time()))]
-    return events
 
 
 def _reply_headers(dialect: Dialect, record: Record, request: ChatRequest) -> Headers:

@@ -111,7 +111,7 @@ class Relay:
         try:
             async for choice, events in batches:
                 await self._deliver(events, choice)
-                if isinstance(events[-1], Failure):
+                if type(events[-1]) is Failure:
                     return  # one that fails fails all
         except ProxyError as error:
             if self.status is None:
@@ -127,17 +127,21 @@ class Relay:
 
     async def _deliver(self, events: list[Event], choice: int) -> None:
         last = self._last[choice] = events[-1]
+        kind = type(last)
         self._recorder.feed(events, choice)
         if self.status is None and not self._at_once:
             if isinstance(last, Failure):
                 raise ProxyError(last.problem)
-            if isinstance(last, Opening):
+            if kind is Opening:
                 self._held.append((choice, events))
                 return
-        data = self._rendered_held() if self._held else b""
-        data += self._renderer.feed(events, choice)
-        self._left -= isinstance(last, Finish | Cancelled)
-        await self._write(data, last=self._left == 0 or isinstance(last, Failure))
+        held = self._rendered_held() if self._held else None
+        data = self._renderer.feed(events, choice)
+        if held is not None:
+            data = held + data
+        if kind is Finish or kind is Cancelled:
+            self._left -= 1
+        await self._write(data, last=self._left == 0 or kind is Failure)
 
     def _rendered_held(self) -> bytes:
         """The openings that waited for the first content."""

@@ -24,6 +24,8 @@ class LineSplitter:
         if self._overlong:
             raise LineTooLong
         may_exceed = self._size + len(data) > self._limit
+        if not (may_exceed or self._pieces or self._at_start) and data.endswith(b"\n"):
+            return data[:-1].split(b"\n")  # as most reads of the network are
         first, *rest = data.split(b"\n")
         self._keep(first)
         if not rest:
