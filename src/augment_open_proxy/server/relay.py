@@ -8,6 +8,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, closing
 from augment_open_proxy.dialects.dialect import Renderer
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Recorder
+from augment_open_proxy.server.alarms import alarms
 from augment_open_proxy.server.asgi import Headers, Receive, Send
 from augment_open_proxy.server.choices import Batch
 
@@ -60,7 +61,8 @@ class Relay:
         self._last_sent = 0.0
         self._pause = FIRST_HEARTBEAT
         self._is_over = False
-        self._watcher: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        self._receive: Receive | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self.status: int | None = None
         """The status that was sent."""
 
@@ -70,13 +72,17 @@ class Relay:
         self._last_sent = loop.time()
         task = self._task = asyncio.current_task(loop)
         before = task.cancelling() if task is not None else 0
-        self._watcher = loop.call_later(WATCH_AFTER, self._begin_watching, receive)
+        self._receive = receive
+        watching = alarms(loop, WATCH_AFTER)
+        watching.set(self)
         try:
             try:
                 await self._pump(batches)
             finally:
                 self._task = None
-                self._watcher.cancel()
+                watching.unset(self)
+                if self._watcher is not None:
+                    self._watcher.cancel()
         except asyncio.CancelledError:
             # As asyncio.timeout does it, whose scope costs several times as much.
             if not self._is_ended or task is None or task.uncancel() > before:
@@ -169,8 +175,10 @@ class Relay:
         self.status = 200
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    def _begin_watching(self, receive: Receive) -> None:
-        self._watcher = self._loop.create_task(self._watch(receive))
+    def ring(self) -> None:
+        """The reply takes long enough to watch whether its client leaves."""
+        if self._receive is not None:
+            self._watcher = self._loop.create_task(self._watch(self._receive))
 
     async def _watch(self, receive: Receive) -> None:
         """Wait for the client to leave, and send heartbeats meanwhile."""
