@@ -19,8 +19,8 @@ LARGE = 2 * 2**20
 MOST_CHOICES = 16
 """Each choice is a turn of its own, which the account pays."""
 _TOOLS = b'"tools":'
-_NEAR_END = LARGEST + 64 * 1024
-"""Bytes at the end of a body in which known tools are looked for: clients send them after the conversation."""
+_WORTH = 4
+"""How many times longer than known tools a body may be where they are cut out of it, which copies the rest."""
 _MARK = b'"the tools that were read before"'
 """JSON that stands for them while the rest of a body is read."""
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
@@ -75,7 +75,7 @@ class ToolsReader(Generic[T]):
 
     def read(self, body: bytes) -> Steps[T]:
         """Raises `ProxyError`."""
-        at = body.rfind(_TOOLS, max(0, len(body) - _NEAR_END))
+        at = body.rfind(_TOOLS) if len(body) <= _WORTH * LARGEST else 0
         if at > 0:
             given = yield from self._read_around(body, at + len(_TOOLS))
             if given is not None:
@@ -89,11 +89,11 @@ class ToolsReader(Generic[T]):
         """The body, where the value at this place is tools that were read before; else `None`."""
         at += body.startswith(b" ", at)
         known = self._tools.standing(body, at)
-        if known is None:
+        if known is None or len(body) > _WORTH * known[0]:
             return None
-        size, tools = known
+        (size, tools), view = known, memoryview(body)
         try:
-            given = yield from read_in_steps(self._request, b"".join((body[:at], _MARK, body[at + size :])))
+            given = yield from read_in_steps(self._request, b"".join((view[:at], _MARK, view[at + size :])))
         except ProxyError:
             return None  # the places that the error names are those of the whole body
         if given.tools is None or bytes(given.tools) != _MARK:

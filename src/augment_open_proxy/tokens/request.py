@@ -55,7 +55,7 @@ def count_request(
 
 
 def estimate_request(request: ChatRequest, model: str | None = None, claude_factor: float = CLAUDE_FACTOR) -> int:
-    """The same without a tokenizer, for the path of a request: 0.2 ms for 500 kB."""
+    """The same without a tokenizer, for the path of a request: 0.1 ms for 500 kB."""
     model = model or request.model
     tokens = estimate_texts(_texts(request))
     return for_model(tokens, model, claude_factor) + _beside_text(request, model)

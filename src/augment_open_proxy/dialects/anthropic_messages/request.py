@@ -211,10 +211,13 @@ def _message(message: wire.Message, path: str) -> Message:
         return Message("system", ())
     if isinstance(message.content, str):
         return Message(message.role, (Text(message.content),))
-    return Message(
-        message.role,
-        tuple(part for i, block in enumerate(message.content) for part in read_block(block, f"{path}.content[{i}]")),
-    )
+    parts: list[Part] = []
+    for i, block in enumerate(message.content):
+        if block.type == "text" and block.text is not None:
+            parts.append(Text(block.text))  # as most are
+        else:
+            parts += read_block(block, f"{path}.content[{i}]")
+    return Message(message.role, tuple(parts))
 
 
 def _system_parts(block: Block, path: str) -> tuple[Part, ...]:
