@@ -16,6 +16,9 @@ help: ## Show this list
 
 setup: .venv/.dev $(if $(NPM),tests/sdk_parity/$(INSTALLED)) ## Set up the development environment
 
+# Tests wait more than they compute: few cores run two at a time each.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN || echo 1); echo $$((n < 4 ? 2 * n : n)))
+
 # vibe needs Python 3.12, and is left out where there is none.
 PYTHON_vibe := $(shell for python in $(PYTHON) python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$python && break; done)
