@@ -20,6 +20,10 @@ def prepare(
     return request, OutputLimit(counted, counter, Usage(output=limit))
 
 
+_PIECES = 256
+"""Pieces that are kept before they are put together."""
+
+
 class OutputLimit:
     """Counts thinking, text and the arguments of calls."""
 
@@ -57,15 +61,20 @@ class OutputLimit:
 
     def _takes_whole(self, events: list[Event]) -> bool:
         """Whether there is so much room that nothing need be counted."""
-        text = "".join([event.text for event in events if type(event) is BlockDelta])
-        most = self._bytes + (len(text) if text.isascii() else 4 * len(text))
+        texts: list[str] = []
+        most, is_call = self._bytes, self._is_call
+        for event in events:
+            if type(event) is BlockDelta:
+                texts.append(event.text)
+                most += len(event.text) if event.text.isascii() else 4 * len(event.text)
+            elif type(event) is BlockStart:
+                is_call = type(event.block) is ToolCall
         if self._left <= 0 or most > self._left:
             return False
-        self._uncounted.append(text)
-        self._bytes = most
-        for event in events:
-            if type(event) is BlockStart:
-                self._is_call = isinstance(event.block, ToolCall)
+        self._bytes, self._is_call = most, is_call
+        self._uncounted += texts
+        if len(self._uncounted) > _PIECES:
+            self._uncounted = ["".join(self._uncounted)]
         return True
 
     def _count_up(self) -> bool:

@@ -41,13 +41,13 @@ class UsageEstimate:
                 estimate.size += len(event.text)
                 estimate.pieces.append(event.text)
             elif type(event) is BlockStart:
+                estimate.bound()
                 estimate = self._thought if type(event.block) is Thinking else self._said
             elif type(event) is Opening:
                 self._input = event.input_estimate
         self._open = estimate
-        for estimate in (self._said, self._thought):
-            if estimate.size >= KEPT or len(estimate.pieces) >= _PIECES:
-                estimate.count()
+        if estimate.size >= KEPT or len(estimate.pieces) >= _PIECES:
+            estimate.bound()
         last = events[-1]
         if type(last) is Finish:
             events[-1] = msgspec.structs.replace(last, usage=self._completed(last.usage))
@@ -83,8 +83,10 @@ class _Estimate:
     def tokens(self) -> int:
         return self._tokens + (estimate_text("".join(self.pieces)) if self.pieces else 0)
 
-    def count(self) -> None:
+    def bound(self) -> None:
         """Count what is long enough, in parts of the same size, however the pieces were cut."""
+        if self.size < KEPT and len(self.pieces) < _PIECES:
+            return
         text = "".join(self.pieces)
         whole = self.size - self.size % KEPT
         self._tokens += sum(estimate_text(text[start : start + KEPT]) for start in range(0, whole, KEPT))

@@ -126,7 +126,7 @@ class Exchange:
             self._relays.discard(relay)
             record.status, record.effective_model = relay.status, begun.asked.model_id
             record.notices += tuple(begun.notices)
-            if recorder.replies:
+            if self._log.keeps_bodies and recorder.replies:
                 record.response = msgspec.Raw(dialect.render_reply(recorder.replies, delivery))
 
     async def begin(
