@@ -37,6 +37,10 @@ time of the process where many wait at once."""
 LARGEST_FROM_HEAP = 8 * 2**20
 """Bytes of a buffer up to which glibc takes it from the heap, and keeps as much at its top. Pages that come anew from
 the system with each large request are a third of the time of encoding it."""
+READ_FIRST = 0.05
+"""Seconds in which what had arrived when the proxy was stopped is read: a connection that is closed with a request unread
+is reset, and the client learns nothing.
+"""
 LAST_WORDS = 5.0
 """Seconds in which cut off replies must have told their clients."""
 
@@ -162,6 +166,7 @@ class Server(uvicorn.Server):
             self._on_leaving()
         self._app.is_draining = True
         self._app.batches.stop()
+        await asyncio.sleep(READ_FIRST)
         end = asyncio.get_running_loop().time() + self._grace
         cutting = asyncio.create_task(self._cut_off_at(end))
         await super().shutdown(sockets)
