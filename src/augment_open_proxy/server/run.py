@@ -38,8 +38,8 @@ LARGEST_FROM_HEAP = 8 * 2**20
 """Bytes of a buffer up to which glibc takes it from the heap, and keeps as much at its top. Pages that come anew from
 the system with each large request are a third of the time of encoding it."""
 READ_FIRST = 0.05
-"""Seconds in which what had arrived when the proxy was stopped is read: a connection that is closed with a request unread
-is reset, and the client learns nothing.
+"""Seconds in which what had arrived when the proxy was stopped is read: a connection that is closed with a request
+unread is reset, and its client learns nothing.
 """
 LAST_WORDS = 5.0
 """Seconds in which cut off replies must have told their clients."""
