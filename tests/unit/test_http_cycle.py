@@ -127,6 +127,19 @@ def test_what_is_out_of_order_is_an_error(messages: tuple[dict[str, Any], ...]) 
         sent(*messages)
 
 
+def test_a_client_that_was_answered_is_not_asked_for_its_body() -> None:
+    async def run() -> list[bytes]:
+        transport = Transport()
+        cycle = cycle_on(transport, ends=[])
+        cycle.waiting_for_100_continue = True
+        await cycle.send(start((b"content-length", b"0")))
+        await cycle.send(body(b""))
+        assert await cycle.receive() == {"type": "http.disconnect"}
+        return transport.written
+
+    assert asyncio.run(run()) == [HEAD + b"content-length: 0\r\n\r\n"]
+
+
 def test_nothing_is_written_to_a_client_that_has_left() -> None:
     async def run() -> list[bytes]:
         transport = Transport()

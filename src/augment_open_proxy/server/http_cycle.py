@@ -27,6 +27,7 @@ class Cycle(RequestResponseCycle):
         elif kind == "http.response.start" and not self.response_started:
             self._head = self._head_of(message["status"], message["headers"])
             self.response_started = True
+            self.waiting_for_100_continue = False  # nobody is asked for a body that is refused
         else:
             raise RuntimeError(f"{kind} does not belong here: started {self.response_started}")
 
