@@ -9,6 +9,10 @@ from msgspec import Raw, Struct
 
 from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.core.steps import whole
+from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from augment_open_proxy.dialects.dialect import Dialect
+from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
+from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.reading import ToolsReader
 
 
@@ -67,6 +71,33 @@ def test_known_tools_count_only_where_they_are_those_of_the_body(body: str, name
     given = read(body)
     assert (None if given.tools is None else [tool.name for tool in given.tools]) == names
     assert given.more == json.loads(body).get("more")
+
+
+SCHEMA = '{"type":"object"}'
+FUNCTION = f'{{"type":"function","name":"a","parameters":{SCHEMA}}}'
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fields"),
+    [
+        (OPENAI_CHAT, f'"messages":[{{"role":"user","content":"Hi"}}],"tools":[{FUNCTION}]'),
+        (
+            ANTHROPIC_MESSAGES,
+            f'"messages":[{{"role":"user","content":"Hi"}}],"tools":[{{"name":"a","input_schema":{SCHEMA}}}]',
+        ),
+        (OPENAI_RESPONSES, f'"input":"Hi","tools":[{FUNCTION}]'),
+        (
+            OPENAI_RESPONSES,
+            f'"input":[{{"type":"additional_tools","tools":[{FUNCTION}]}},{{"role":"user","content":"Hi"}}]',
+        ),
+    ],
+    ids=["chat", "messages", "responses", "responses-in-an-item"],
+)
+def test_two_requests_with_the_same_tools_share_them(dialect: Dialect, fields: str) -> None:
+    """On that everything relies which is remembered of tools."""
+    one, other = (dialect.parse(f'{{"model":"m",{fields},"user":"{user}"}}'.encode()).request for user in "ab")
+    assert [tool.name for tool in one.tools] == ["a"]
+    assert one.tools is other.tools
 
 
 @pytest.mark.parametrize(

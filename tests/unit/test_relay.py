@@ -13,7 +13,6 @@ from augment_open_proxy.dialects.dialect import Delivery, renderer
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
 from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.server import relay
-from augment_open_proxy.server.asgi import Receive
 from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.relay import STOPPED, Relay, Relays
 
@@ -45,11 +44,11 @@ class Client:
     def leave(self) -> None:
         self._left.set()
 
-    def relay(self, choices: int = 1) -> Relay:
+    def relay(self, choices: int = 1, among: Relays | None = None) -> Relay:
         delivery = Delivery(stream=True, choices=choices)
         recorder = Recorder(self.record, choices, keep_body=False)
         rendering = renderer(OPENAI_CHAT, delivery)
-        return Relay(self.send, rendering, list, recorder, streams=True, choices=choices)
+        return Relay(among or Relays(), self.send, rendering, list, recorder, streams=True, choices=choices)
 
     @property
     def body(self) -> bytes:
@@ -96,19 +95,10 @@ def test_a_slow_client_is_waited_for_quietly(monkeypatch: pytest.MonkeyPatch) ->
     play(story)
 
 
-async def carried(relays: Relays, one: Relay, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
-    """A relay that runs among others."""
-    try:
-        relays.add(one)
-        await one.run(receive, batches)
-    finally:
-        relays.discard(one)
-
-
 def test_a_reply_is_cut_off_with_an_error_after_what_was_said() -> None:
     async def story() -> None:
         client, relays = Client(), Relays()
-        task = asyncio.create_task(carried(relays, client.relay(), client.receive, hanging((0, [OPENING]), (0, BEGUN))))
+        task = asyncio.create_task(client.relay(among=relays).run(client.receive, hanging((0, [OPENING]), (0, BEGUN))))
         await until(lambda: b"Hi" in client.body)
         relays.cut_off()
         await task
@@ -124,7 +114,7 @@ def test_of_several_choices_one_that_runs_is_told() -> None:
         client, relays = Client(), Relays()
         ended: list[Event] = [BlockStart(0, Text("")), BlockDelta(0, "Hi"), ENDED]
         batches = hanging((0, [OPENING]), (1, [OPENING]), (0, ended), (1, BEGUN))
-        task = asyncio.create_task(carried(relays, client.relay(choices=2), client.receive, batches))
+        task = asyncio.create_task(client.relay(choices=2, among=relays).run(client.receive, batches))
         await until(lambda: client.body.count(b"Hi") == 2)
         relays.cut_off()
         await task
@@ -139,7 +129,7 @@ def test_nothing_begins_after_that() -> None:
         relays.cut_off()
         client = Client()
         with pytest.raises(ProxyError, match="being stopped"):
-            await carried(relays, client.relay(), client.receive, hanging())
+            await client.relay(among=relays).run(client.receive, hanging())
 
     play(story)
 
@@ -158,7 +148,7 @@ def test_one_that_is_leaving_does_not_keep_the_others_from_being_cut_off() -> No
     async def story() -> None:
         leaving, staying, relays = Client(), Client(), Relays()
         tasks = [
-            asyncio.create_task(carried(relays, client.relay(), client.receive, ends_slowly()))
+            asyncio.create_task(client.relay(among=relays).run(client.receive, ends_slowly()))
             for client in (leaving, staying)
         ]
         await until(lambda: b"Hi" in leaving.body and b"Hi" in staying.body)

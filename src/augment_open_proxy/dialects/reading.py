@@ -70,22 +70,23 @@ class ToolsReader(Generic[T]):
         self._request: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
             msgspec.defstruct(request.__name__, replaced, bases=(request,), frozen=True)
         )
-        tools: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[tool] | None)  # type: ignore[valid-type]  # as given
+        tools: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[tool] | None)  # type: ignore[valid-type]  # given as a value
         self._tools = ByText(lambda text: read_value(tools, text, "tools"))
 
     def read(self, body: bytes) -> Steps[T]:
         """Raises `ProxyError`."""
         at = body.rfind(_TOOLS) if len(body) <= _WORTH * LARGEST else 0
         if at > 0:
-            given = yield from self._read_around(body, at + len(_TOOLS))
-            if given is not None:
-                return given  # type: ignore[no-any-return]  # a subclass of `T`
+            known = yield from self._read_around(body, at + len(_TOOLS))
+            if known is not None:
+                return known
         given = yield from read_in_steps(self._request, body)
         if given.tools is not None:
             given = msgspec.structs.replace(given, tools=self._tools(bytes(given.tools)))
-        return given  # type: ignore[no-any-return]  # a subclass of `T`
+        read: T = given
+        return read
 
-    def _read_around(self, body: bytes, at: int) -> Steps[Any]:
+    def _read_around(self, body: bytes, at: int) -> Steps[T | None]:
         """The body, where the value at this place is tools that were read before; else `None`."""
         at += body.startswith(b" ", at)
         known = self._tools.standing(body, at)
@@ -98,7 +99,8 @@ class ToolsReader(Generic[T]):
             return None  # the places that the error names are those of the whole body
         if given.tools is None or bytes(given.tools) != _MARK:
             return None  # they are the value of another field
-        return msgspec.structs.replace(given, tools=tools)
+        read: T = msgspec.structs.replace(given, tools=tools)
+        return read
 
 
 class ConversationReader(Generic[T]):

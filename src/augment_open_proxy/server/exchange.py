@@ -111,6 +111,7 @@ class Exchange:
         elif keep is not None:
             batches = kept(batches, begun.turn(), delivery.choices, self._stores, begun.items_of)
         relay = Relay(
+            self._relays,
             send,
             renderer(dialect, delivery),
             lambda: [*begun.headers, *_notice_headers(begun.notices)],
@@ -120,10 +121,8 @@ class Exchange:
             at_once=keep is not None and keep.background,
         )
         try:
-            self._relays.add(relay)
             await relay.run(receive, batches)
         finally:
-            self._relays.discard(relay)
             record.status, record.effective_model = relay.status, begun.asked.model_id
             record.notices += tuple(begun.notices)
             if self._log.keeps_bodies and recorder.replies:
@@ -146,12 +145,13 @@ class Exchange:
         record.request_id = dialect.id_prefix + turn_id
         if self._log.keeps_bodies:
             record.request = _shown(body)
-        is_large = len(body) > LARGE
-        reading, draft = await paced(read(dialect, body)) if is_large else whole(read(dialect, body))
+        takes_long = len(body) > LARGE
+        reading, draft = await paced(read(dialect, body)) if takes_long else whole(read(dialect, body))
         owner = owner or owner_of(scope)
         past = await self._recall.past(reading, draft.references, owner, local)
+        takes_long = takes_long or past.recalled is not NOTHING
         parsing = draft.parse(past.recalled)
-        parsed = await paced(parsing) if is_large or past.recalled is not NOTHING else whole(parsing)
+        parsed = await paced(parsing) if takes_long else whole(parsing)
         if reading is not dialect:
             parsed = msgspec.structs.replace(parsed, keep=None)  # nobody could ask for it by its id
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
@@ -176,7 +176,7 @@ class Exchange:
             input_estimate=record.estimate_input() if dialect.opens_with_usage and parsed.delivery.stream else 0,
         )
         turns = [turn, *(turn_of(chain.request) for chain in chains[1:])]
-        if is_large or past.recalled is not NOTHING:
+        if takes_long:
             for turn in turns:
                 await paced(turn.encoding())
         batches = side_by_side(

@@ -30,6 +30,7 @@ class Relay:
 
     def __init__(
         self,
+        relays: "Relays",
         send: Send,
         renderer: Renderer,
         headers: Callable[[], Headers],
@@ -39,10 +40,11 @@ class Relay:
         choices: int = 1,
         at_once: bool = False,
     ) -> None:
-        """`headers` are asked for when the head goes out.
+        """`relays` are those that it is one of while it runs; `headers` are asked for when the head goes out.
 
         `at_once`: the reply is stored, so its head need not wait to learn whether there is one.
         """
+        self._relays = relays
         self._send = send
         self._renderer = renderer
         self._headers = headers
@@ -67,8 +69,11 @@ class Relay:
         """The status that was sent."""
 
     async def run(self, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
-        """Send the reply, until its end or until the client leaves. Raises `ProxyError` for an early failure."""
+        """Send the reply, until its end or until the client leaves. Raises `ProxyError` for an early failure, and where
+        none may begin any more.
+        """
         loop = self._loop
+        self._relays.add(self)
         self._last_sent = loop.time()
         task = self._task = asyncio.current_task(loop)
         before = task.cancelling() if task is not None else 0
@@ -80,6 +85,7 @@ class Relay:
                 await self._pump(batches)
             finally:
                 self._task = None
+                self._relays.discard(self)
                 watching.unset(self)
                 if self._watcher is not None:
                     self._watcher.cancel()
@@ -219,7 +225,7 @@ class Relays:
         self._relays.add(relay)
 
     def discard(self, relay: Relay) -> None:
-        """One that has ended, or never began."""
+        """One that has ended."""
         self._relays.discard(relay)
 
     def cut_off(self) -> None:

@@ -47,14 +47,11 @@ class StoredResponses:
         record.stream = True
         renderer = Streamed(ResponsesStream(parse(turn.request).delivery, skip=_starting_after(query) + 1))
         headers: Headers = [(b"x-request-id", (record.request_id or "").encode())]
-        relay = Relay(
-            send, renderer, lambda: headers, Recorder(record, keep_body=False, counts=False), streams=True, at_once=True
-        )
+        recorder = Recorder(record, keep_body=False, counts=False)
+        relay = Relay(self._relays, send, renderer, lambda: headers, recorder, streams=True, at_once=True)
         try:
-            self._relays.add(relay)
             await relay.run(receive, self._runs.follow(turn))
         finally:
-            self._relays.discard(relay)
             record.status = relay.status
 
     async def delete(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:

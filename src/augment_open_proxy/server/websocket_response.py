@@ -68,12 +68,10 @@ class Responder:
             batches = kept(batches, response.turn, 1, self._stores, partial(items_of, OPENAI_RESPONSES))
         recorder = Recorder(record, keep_body=self._log.keeps_bodies)
         renderer = Messages(OPENAI_RESPONSES.stream(delivery), create.lane)
-        relay = Relay(send, renderer, list, recorder, streams=True)
+        relay = Relay(self._relays, send, renderer, list, recorder, streams=True)
         try:
-            self._relays.add(relay)
             await relay.run(receive, _remembering(batches, response, create.lane, remembered))
         finally:
-            self._relays.discard(relay)
             record.status = relay.status
             if response.begun is not None:
                 record.effective_model = response.begun.asked.model_id

@@ -69,8 +69,7 @@ class Turn:
         self.model_id = upstream.listing.current().resolve(request.model, request.effort)
         """The backend's id of the model that answers."""
         self._body: bytes | None = None
-        self._fallbacks = self._fallback_models() if upstream.fallbacks else ()
-        self._recovery: Recovery | None = None
+        self._recovery = Recovery(upstream.listing.current().base, self._fallbacks())
 
     def encoding(self) -> Steps[None]:
         """Encode the body ahead, which takes long for a large request; else `events` does it at once."""
@@ -132,8 +131,6 @@ class Turn:
         if not isinstance(event, Failure):
             return None
         chance = random.random()  # noqa: S311 (nothing is kept secret by it)
-        if self._recovery is None:
-            self._recovery = Recovery(self._upstream.listing.current().base, self._fallbacks)
         return self._recovery.after(event.problem, self.model_id, elapsed, chance, self._upstream.budget.take)
 
     def _tell_of_skipped(self, lines: int) -> None:
@@ -147,12 +144,14 @@ class Turn:
     def _patience(self) -> Patience:
         upstream = self._upstream
         first_byte = upstream.first_byte
-        if first_byte is None and (self._fallbacks if self._recovery is None else self._recovery.has_fallback):
+        if first_byte is None and self._recovery.has_fallback:
             first_byte = FIRST_BYTE_WITH_FALLBACK
         return Patience(first_byte, upstream.stall)
 
-    def _fallback_models(self) -> Sequence[str]:
+    def _fallbacks(self) -> Sequence[str]:
         fallbacks = self._upstream.fallbacks
+        if not fallbacks:
+            return ()
         base = self._upstream.listing.current().base(self.model_id)
         return fallbacks.get(self.model_id) or fallbacks.get(base or "") or ()
 

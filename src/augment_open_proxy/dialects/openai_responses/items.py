@@ -89,7 +89,7 @@ def messages_of(given: Input, by_id: Mapping[str, bytes]) -> Steps[tuple[Message
         return (Message("user", (Text(given.text),)),)
     messages: list[Message] = []
     for i, (raw, item) in enumerate(zip(given.raw_items or repeat(_NO_RAW), given.items, strict=False)):
-        if not i % _AT_ONCE:
+        if i and not i % _AT_ONCE:
             yield
         messages += _messages_of(item, raw, f"input[{i}]", by_id)
     return tuple(messages)

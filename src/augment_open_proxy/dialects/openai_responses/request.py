@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 from augment_open_proxy.core.conversation import ChatRequest, ThinkingOutput
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.jsontext import mended
-from augment_open_proxy.core.remembered import ByIdentity
+from augment_open_proxy.core.remembered import ByIdentity, ByText
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import (
     NO_REFERENCES,
@@ -138,12 +138,16 @@ def _tools(wire_request: wire.Request, given: Input, recalled: Recalled) -> list
 
     Of what was said before, a tool counts only where a later one has not its name.
     """
-    tools = wire_request.tools or _NO_TOOLS
+    tools = given_alone = wire_request.tools or _NO_TOOLS
     for i, item in enumerate(given.items):
         if item.type == _ADDED:
             tools = tools + (read_value(_added_tools, given.raw_items[i], f"input[{i}]").tools or [])
-    if recalled is NOTHING:
-        return tools
+    tools = tools + _said_before(tools, recalled) if recalled is not NOTHING else tools
+    return tools if tools is given_alone else _one_list(b"[%b]" % b",".join(map(bytes, tools)))
+
+
+def _said_before(tools: list[Raw], recalled: Recalled) -> list[Raw]:
+    """The tools in what was said before, but for those of the name of one in `tools`."""
     requests = [read_body(_decoder, turn.request).input for turn in recalled.turns]
     past = [bytes(item) for items in requests if isinstance(items, list) for item in items]
     added = [tool for item in reversed([*past, *recalled.items]) for tool in _added(item)]
@@ -153,7 +157,7 @@ def _tools(wire_request: wire.Request, given: Input, recalled: Recalled) -> list
         if _tool_key(tool) not in names:
             names.add(_tool_key(tool))
             more.append(tool)
-    return tools + more if more else tools
+    return more
 
 
 def _added(item: bytes) -> list[Raw]:
@@ -180,6 +184,8 @@ def _read_tools(raw_tools: list[Raw]) -> _Tools:
     return _Tools(parse_tools(tools), _tools_echo(tools, raw_tools))
 
 
+_one_list = ByText(msgspec.json.Decoder(list[Raw]).decode)
+"""The list of tools that were put together: for the same ones the same list, as if they had come so."""
 _known_tools = ByIdentity(_read_tools)
 
 
