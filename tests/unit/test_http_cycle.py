@@ -31,11 +31,13 @@ class Transport:
         return self.is_closed
 
 
-def cycle_on(transport: Transport, method: str = "POST", *, keep_alive: bool = True, ends: list[int]) -> Cycle:
+def cycle_on(
+    transport: Transport, method: str = "POST", version: str = "1.1", *, keep_alive: bool = True, ends: list[int]
+) -> Cycle:
     logger = logging.getLogger("test")
     connection = cast("asyncio.Transport", transport)
     return Cycle(
-        scope=cast("Any", {"method": method}),
+        scope=cast("Any", {"method": method, "http_version": version}),
         transport=connection,
         flow=FlowControl(connection),
         logger=logger,
@@ -49,12 +51,14 @@ def cycle_on(transport: Transport, method: str = "POST", *, keep_alive: bool = T
     )
 
 
-def sent(*messages: dict[str, Any], method: str = "POST", keep_alive: bool = True) -> tuple[list[bytes], bool, int]:
+def sent(
+    *messages: dict[str, Any], method: str = "POST", version: str = "1.1", keep_alive: bool = True
+) -> tuple[list[bytes], bool, int]:
     """What was written, whether the connection was closed, and how often the answer ended."""
 
     async def run() -> tuple[list[bytes], bool, int]:
         transport, ends = Transport(), list[int]()
-        cycle = cycle_on(transport, method, keep_alive=keep_alive, ends=ends)
+        cycle = cycle_on(transport, method, version, keep_alive=keep_alive, ends=ends)
         for message in messages:
             await cycle.send(message)
         return transport.written, transport.is_closed, len(ends)
@@ -89,6 +93,12 @@ def test_a_stream_is_chunked_and_its_first_chunk_goes_with_the_head() -> None:
 def test_the_last_chunk_ends_the_answer_in_one_write() -> None:
     written, _, _ = sent(start(), body(b"a", more=True), body(b"b"))
     assert written[1] == b"1\r\nb\r\n0\r\n\r\n"
+
+
+def test_to_http_1_0_a_stream_ends_with_its_connection() -> None:
+    """It knows no chunks (RFC 9112, 7)."""
+    told = sent(start(), body(b"a", more=True), body(b"b"), version="1.0", keep_alive=False)
+    assert told == ([HEAD + b"connection: close\r\n\r\na", b"b"], True, 1)
 
 
 @pytest.mark.parametrize("end", [body(b""), body(b"never sent")])

@@ -14,6 +14,8 @@ class Cycle(RequestResponseCycle):
     """Keeps the head of the answer until its body comes, so that both are one write. Its names are in lower case."""
 
     _head = b""
+    _ends_with_connection = False
+    """Whether nothing else tells where the body ends: HTTP/1.0 knows no chunks."""
 
     async def send(self, message: Any) -> None:
         """An ASGI message of the answer: its start, then its body in one or more. Raises `RuntimeError` for others."""
@@ -45,6 +47,9 @@ class Cycle(RequestResponseCycle):
         self.chunked_encoding = False
         if self.scope["method"] == "HEAD" or status in _WITHOUT_BODY:
             length = 0
+        elif length is None and self.scope["http_version"] == "1.0":
+            self._ends_with_connection = True
+            self.keep_alive = False
         elif length is None:
             self.chunked_encoding = True
             lines.append(b"transfer-encoding: chunked\r\n")
@@ -63,6 +68,8 @@ class Cycle(RequestResponseCycle):
         elif self.chunked_encoding:
             chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             data = b"%b%b%b" % (self._head, chunk, b"0\r\n\r\n" if is_last else b"")
+        elif self._ends_with_connection:
+            data = self._head + body
         else:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0 or (is_last and self.expected_content_length):
