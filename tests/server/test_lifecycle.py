@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2 as httpx
 import pytest
@@ -118,6 +119,33 @@ def test_an_idle_proxy_ends_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         finished(process)
         assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("sent_before", [0, 10], ids=["of its head nothing", "of its head a part"])
+def test_a_connection_that_was_just_opened_has_its_request_answered(tmp_path: Path, sent_before: int) -> None:
+    head = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with demo(tmp_path) as (process, url):
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+            connection.sendall(head[:sent_before])
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.25)
+            connection.sendall(head[sent_before:])
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in answer
+        finished(process)
+
+
+def test_a_connection_that_asks_nothing_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with demo(tmp_path) as (process, url):
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert connection.recv(1) == b""
+            finished(process)
+            assert time.monotonic() - started < 3
 
 
 # --- When the grace is over, or a second signal comes ---

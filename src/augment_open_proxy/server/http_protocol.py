@@ -22,6 +22,9 @@ HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers."""
 HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a later request, to the end of the head."""
+LAST_HEAD_SECONDS = 0.5
+"""For a head that is awaited when the proxy is stopped: the connection may have been opened just before, and one that
+is closed with a request unread is reset, so that its client learns nothing."""
 _MALFORMED = invalid_request("The request is not valid HTTP/1.1.").problem
 
 
@@ -40,6 +43,8 @@ class HttpProtocol(HttpToolsProtocol):
     _problem = _MALFORMED
     _idle_until = math.inf
     """When the connection is closed where no other request begins; one timer, set anew when it fires, serves all."""
+    _is_last = False
+    """Whether the next request is the last one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn types it
         super().connection_made(transport)
@@ -89,7 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            keep_alive=version != "1.0" and parser.should_keep_alive() and not self._is_last,
             on_response=self.on_response_complete,
         )
         if before is None or before.response_complete:
@@ -126,6 +131,19 @@ class HttpProtocol(HttpToolsProtocol):
         self._idle_until = self.loop.time() + self.timeout_keep_alive
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
+
+    def shutdown(self) -> None:
+        """End when what was asked is answered; a head that is awaited has a moment left."""
+        if self._timer is None:
+            super().shutdown()
+        else:
+            self._is_last = True
+            self._disarm()
+            self._timer = self.loop.call_later(LAST_HEAD_SECONDS, self._end_unasked)
+
+    def _end_unasked(self) -> None:
+        self._timer = None
+        super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None
