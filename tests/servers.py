@@ -41,10 +41,14 @@ class Proxy:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
 
+    def stop(self) -> None:
+        """Do what a signal to stop does."""
+        self.call(lambda: self._server.handle_exit(signal.SIGTERM, None))
+
     def hurry(self) -> None:
         """Do what two signals to stop do."""
-        for _ in range(2):
-            self.call(lambda: self._server.handle_exit(signal.SIGTERM, None))
+        self.stop()
+        self.stop()
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 5) -> None:
         """Wait until `condition` holds; fails after `seconds`."""

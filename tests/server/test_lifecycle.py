@@ -12,19 +12,18 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2 as httpx
 import pytest
 
 from augment_open_proxy.journal.log import Log
-from augment_open_proxy.server import run
+from augment_open_proxy.server import http_protocol, run
 from augment_open_proxy.server.assembly import open_app
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.simulator import Send, Step
 from tests.asking import APIS, CHAT, Api, ask, every_api, read, request, streamed_and_whole
 from tests.server.test_process import running, url_in
-from tests.servers import running_proxy
+from tests.servers import Proxy, running_proxy
 
 SLOW = json.dumps({"scenario": "slow", "seconds": 0.1, "text": ["one ", "two ", "three ", "four ", "five"]})
 STOPPED = "The proxy is being stopped"
@@ -121,31 +120,41 @@ def test_an_idle_proxy_ends_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("sent_before", [0, 10], ids=["of its head nothing", "of its head a part"])
-def test_a_connection_that_was_just_opened_has_its_request_answered(tmp_path: Path, sent_before: int) -> None:
+def is_refused(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+def address_of(proxy: Proxy) -> tuple[str, int]:
+    host, _, port = proxy.url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+@pytest.mark.parametrize("sent_before", [0, 10], ids=["nothing of its head", "a part of its head"])
+def test_a_connection_that_was_just_opened_has_its_request_answered(
+    monkeypatch: pytest.MonkeyPatch, sent_before: int
+) -> None:
+    monkeypatch.setattr(http_protocol, "LAST_HEAD_SECONDS", 10)
     head = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
-    with demo(tmp_path) as (process, url):
-        address = urlsplit(url)
-        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
-            connection.sendall(head[:sent_before])
-            process.send_signal(signal.SIGTERM)
-            time.sleep(0.25)
-            connection.sendall(head[sent_before:])
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert b"\r\nconnection: close\r\n" in answer
-        finished(process)
+    with running_proxy() as proxy, socket.create_connection(address_of(proxy), timeout=10) as connection:
+        connection.sendall(head[:sent_before])
+        proxy.stop()
+        proxy.wait_for(lambda: is_refused(address_of(proxy)))
+        connection.sendall(head[sent_before:])
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nconnection: close\r\n" in answer
 
 
-def test_a_connection_that_asks_nothing_keeps_nobody_waiting(tmp_path: Path) -> None:
-    with demo(tmp_path) as (process, url):
-        address = urlsplit(url)
-        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
-            started = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            assert connection.recv(1) == b""
-            finished(process)
-            assert time.monotonic() - started < 3
+def test_a_connection_that_asks_nothing_keeps_nobody_waiting() -> None:
+    with running_proxy() as proxy, socket.create_connection(address_of(proxy), timeout=10) as connection:
+        started = time.monotonic()
+        proxy.stop()
+        assert connection.recv(1) == b""
+        assert time.monotonic() - started < 3
 
 
 # --- When the grace is over, or a second signal comes ---
@@ -204,9 +213,8 @@ def test_a_client_that_does_not_even_read_that_keeps_nobody_waiting(monkeypatch:
         with running_proxy(shutdown_grace=None) as proxy:
             lines: list[Step] = [Send(b'{"text":"' + b"x" * 60_000 + b'"}\n')] * 400
             proxy.call(partial(proxy.simulator.script, lines))
-            host, _, port = proxy.url.removeprefix("http://").partition(":")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.connect((host, int(port)))
+            connection.connect(address_of(proxy))
             body = json.dumps(request(CHAT, "claude-sonnet-4-5", True)).encode()
             connection.sendall(
                 b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
