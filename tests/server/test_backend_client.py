@@ -18,6 +18,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.upstream import client as client_module
 from augment_open_proxy.upstream.client import Answer, Client, Patience, Timeouts
 from augment_open_proxy.upstream.http import pool as pool_module
+from tests.flow import read
 
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer the-token"}
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -145,7 +146,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 async def body_of(answer: Answer) -> bytes:
     body = b""
-    while data := await answer.read():
+    while data := await read(answer):
         body += data
     return body
 
@@ -366,7 +367,7 @@ def test_closing_the_client_closes_all(run: Run) -> None:
         backend.says(OK, [CHUNKED])
         await ask(backend, client)
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            reading = asyncio.create_task(problem_of(answer.read()))
+            reading = asyncio.create_task(problem_of(read(answer)))
             await asyncio.sleep(0.02)
             await client.close()
             assert "broke" in (await reading).message
@@ -387,8 +388,8 @@ def test_an_answer_that_is_cut_off_is_an_error(run: Run, said: bytes, end: objec
         backend.says([said, 0.05, end])
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
             if b"hi" in said:
-                assert await answer.read() == b"hi"
-            problem = await problem_of(answer.read())
+                assert await read(answer) == b"hi"
+            problem = await problem_of(read(answer))
         assert problem.message.startswith("The connection to the Augment backend broke: ")
         assert problem.remedy == "again"
 
@@ -410,7 +411,7 @@ def test_a_call_that_is_left_midway_ends_its_connection(run: Run) -> None:
     async def story(backend: Backend, client: Client) -> None:
         backend.says([CHUNKED + b"2\r\nhi\r\n"], OK)
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert await answer.read() == b"hi"
+            assert await read(answer) == b"hi"
         await backend.left.wait()
         assert await ask(backend, client) == b"hi"
         assert backend.connections_asked() == [0, 1]
@@ -422,7 +423,7 @@ def test_one_whose_answer_is_there_is_kept_though_nobody_read_it(run: Run) -> No
     async def story(backend: Backend, client: Client) -> None:
         backend.says([CHUNKED + b"2\r\nhi\r\n", 0.02, b"5\r\nthere\r\n" + END], OK)
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert await answer.read() == b"hi"
+            assert await read(answer) == b"hi"
             await asyncio.sleep(0.1)
         assert await ask(backend, client) == b"hi"
         assert backend.connections_asked() == [0, 0]
@@ -434,10 +435,10 @@ def test_an_answer_knows_its_end_where_that_came_with_its_last_bytes(run: Run) -
     async def story(backend: Backend, client: Client) -> None:
         backend.says(OK, [CHUNKED + b"2\r\nhi\r\n", 0.05, END])
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert [bool(await answer.read()), answer.is_at_end] == [True, True]
+            assert [bool(await read(answer)), answer.is_at_end] == [True, True]
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert [bool(await answer.read()), answer.is_at_end] == [True, False]
-            assert [bool(await answer.read()), answer.is_at_end] == [False, True]
+            assert [bool(await read(answer)), answer.is_at_end] == [True, False]
+            assert [bool(await read(answer)), answer.is_at_end] == [False, True]
 
     run(story)
 
@@ -562,7 +563,7 @@ def test_the_backend_waits_for_a_reader_that_does_not_read(run: Run) -> None:
         piece = b"10000\r\n" + bytes(65536) + b"\r\n"
         backend.says([CHUNKED, *[piece] * 300, END])
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            await answer.read()
+            await read(answer)
             await asyncio.sleep(0.3)
             connection = answer._connection
             assert connection._size <= 2 * 256 * 1024 + 65536
@@ -587,7 +588,7 @@ def test_a_packed_answer_is_unpacked(run: Run, name: str, bits: int) -> None:
         backend.says([head, data], OK)
         size = 0
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            while piece := await answer.read():
+            while piece := await read(answer):
                 assert len(piece) <= 256 * 1024
                 size += len(piece)
         assert size == len(body)
@@ -703,7 +704,7 @@ def test_the_clock_stands_while_nobody_waits_and_begins_anew_with_each_wait(run:
         pieces: list[Step] = [step for _ in range(4) for step in (b"2\r\nhi\r\n", 0.2)]
         backend.says([CHUNKED, *pieces, END], [0.2, OK], [OK, 20.0])
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert await answer.read() == b"hi"
+            assert await read(answer) == b"hi"
             await asyncio.sleep(0.5)
             assert (await body_of(answer))[:2] == b"hi"
         assert await ask(backend, client) == b"hi"
@@ -740,10 +741,10 @@ def test_a_silence_may_count_as_the_end(run: Run) -> None:
     async def story(backend: Backend, client: Client) -> None:
         backend.says([CHUNKED + b"2\r\nhi\r\n", 0.1, b"5\r\nthere\r\n", 0.3, b"4\r\nmore\r\n", 20.0])
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert await answer.read() == b"hi"
-            assert await answer.read_unless_silent(5.0) == b"there"
-            assert await answer.read_unless_silent(0.1) == b""
-            assert await answer.read() == b"more"
+            assert await read(answer) == b"hi"
+            assert await read(answer, silence=5.0) == b"there"
+            assert await read(answer, silence=0.1) == b""
+            assert await read(answer) == b"more"
 
     run(story)
 
@@ -811,8 +812,8 @@ def test_tls_with_a_trusted_certificate(run: Run, authority: trustme.CA, ca_file
         assert object_.selected_alpn_protocol() == "http/1.1"
         assert object_.version() in ("TLSv1.2", "TLSv1.3")
         async with client.stream(f"https://{name}:{backend.port}/x", HEADERS, b"") as answer:
-            assert await answer.read() == b"hi"
-            assert "broke" in (await problem_of(answer.read())).message
+            assert await read(answer) == b"hi"
+            assert "broke" in (await problem_of(read(answer))).message
 
     run(story, ca_file=ca_file, context=tls(authority, name))
 

@@ -13,6 +13,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Event, Failure, Finish
 from augment_open_proxy.upstream.attempts import Turn, Upstream
 from augment_open_proxy.upstream.budget import RetryBudget
+from augment_open_proxy.upstream.client import Take
 from augment_open_proxy.upstream.credentials import CredentialSource
 from augment_open_proxy.upstream.listing import Listing
 
@@ -35,13 +36,23 @@ class Backend:
         if self._breaks:
             raise ProxyError(Problem(ErrorKind.BACKEND, "broken", remedy="again"))
 
-    async def read(self) -> bytes:
-        return self._chunks.pop(0)
+    async def pump(self, take: Take, silence: float | None = None) -> bool:
+        while data := self._chunks.pop(0):
+            if not take(data, False):
+                return True
+        return False
 
-    is_at_end = False
 
-    async def read_unless_silent(self, _: float) -> bytes:
-        return await self.read()
+class Events:
+    """Takes all events."""
+
+    is_over = False
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def feed(self, events: list[Event]) -> None:
+        self.events += events
 
 
 def events_of(backend: Any) -> list[Event]:
@@ -49,7 +60,9 @@ def events_of(backend: Any) -> list[Event]:
         credentials = CredentialSource("token", "http://backend", None, Path("/nonexistent"))
         upstream = Upstream(backend, credentials, Listing(None), RetryBudget(lambda: 0.0))
         request = ChatRequest("claude-sonnet-4-5", (Message("user", (Text("Hi."),)),))
-        return [event async for events in Turn(upstream, request, ID, ID, []).events() for event in events]
+        taker = Events()
+        await Turn(upstream, request, ID, ID, []).run(taker)
+        return taker.events
 
     return asyncio.run(story())
 

@@ -23,8 +23,9 @@ from augment_open_proxy.core.events import (
 from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
 from augment_open_proxy.journal.store.records import Item, Turn
 from augment_open_proxy.server import keeping
-from augment_open_proxy.server.choices import Batch
+from augment_open_proxy.server.flow import Waiting
 from augment_open_proxy.server.keeping import kept, opened, save, with_replies
+from tests.flow import Batch, drained, of, source
 
 OPENING = Opening("resp_1", 0, "m", 1)
 CONTENT: list[Event] = [BlockStart(0, Text("")), BlockDelta(0, "Hi."), BlockStop(0)]
@@ -82,21 +83,18 @@ class Store:
         return [entry[0] for entry in self.what if isinstance(entry, tuple)]
 
 
-def given_on(store: Store, *batches: Batch, choices: int = 1, of: Turn | None = None) -> list[Batch]:
+def given_on(store: Store, *batches: Batch, choices: int = 1, stored: Turn | None = None) -> list[Batch]:
     """What the client gets of these batches; `store.what` has them too, as lists."""
 
-    async def coming() -> AsyncGenerator[Batch]:
-        for batch in batches:
-            yield batch
+    out: list[Batch] = []
 
-    async def run() -> list[Batch]:
-        out: list[Batch] = []
-        async for batch in kept(coming(), of or turn(), choices, store.as_stores, lambda _: [ITEM]):
-            store.what.append(list(batch))
-            out.append(batch)
-        return out
+    def sink(choice: int, events: list[Event]) -> Waiting:
+        store.what.append([choice, events])
+        out.append((choice, events))
+        return None
 
-    return asyncio.run(run())
+    asyncio.run(kept(of(*batches), stored or turn(), choices, store.as_stores, lambda _: [ITEM])(sink))
+    return out
 
 
 # --- A reply that comes to its end ---
@@ -119,17 +117,14 @@ def test_the_store_is_opened_while_the_backend_thinks() -> None:
     """The first time takes a moment."""
     store = Store()
 
+    @source
     async def thinking() -> AsyncGenerator[Batch]:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         store.what.append("thought")
         yield 0, [OPENING, *CONTENT, FINISH]
 
-    async def run() -> None:
-        async for _ in kept(thinking(), turn(), 1, store.as_stores, lambda _: ()):
-            pass
-
-    asyncio.run(run())
+    asyncio.run(drained(kept(thinking(), turn(), 1, store.as_stores, lambda _: ())))
     assert store.what[:2] == ["opened", "thought"]
 
 
@@ -144,13 +139,13 @@ def test_all_choices_are_one_turn_that_is_stored_with_the_last_of_them() -> None
 
 
 @pytest.mark.parametrize(
-    ("of", "items"),
+    ("adding", "items"),
     [(turn(), ()), (turn(conversation="conv_1"), [ITEM])],
     ids=["alone", "of a conversation"],
 )
-def test_its_items_are_added_to_its_conversation(of: Turn, items: Sequence[Item]) -> None:
+def test_its_items_are_added_to_its_conversation(adding: Turn, items: Sequence[Item]) -> None:
     store = Store()
-    given_on(store, (0, [OPENING, *CONTENT, FINISH]), of=of)
+    given_on(store, (0, [OPENING, *CONTENT, FINISH]), stored=adding)
     assert [entry[1] for entry in store.what if isinstance(entry, tuple)] == [items]
 
 
@@ -158,9 +153,9 @@ def test_its_items_are_added_to_its_conversation(of: Turn, items: Sequence[Item]
 
 
 def test_what_failed_after_content_is_stored_as_failed_and_adds_nothing_to_its_conversation() -> None:
-    store, of = Store(), turn(conversation="conv_1")
+    store, adding = Store(), turn(conversation="conv_1")
     batches: list[Batch] = [(0, [OPENING]), (0, BEGUN), (0, [CUT, FAILURE])]
-    assert given_on(store, *batches, of=of) == batches
+    assert given_on(store, *batches, stored=adding) == batches
     stored = turn(conversation="conv_1", replies=((OPENING, *BEGUN, CUT, FAILURE),))
     assert store.what[-2:] == [(stored, ()), [0, [CUT, FAILURE]]]
     assert not stored.is_whole
@@ -177,19 +172,20 @@ def test_who_leaves_leaves_nothing_behind() -> None:
     """And ends what was being produced."""
     store, ended = Store(), []
 
+    @source
     async def coming() -> AsyncGenerator[Batch]:
         try:
             yield 0, [OPENING]
             yield 0, CONTENT
-            yield 0, [FINISH]
+            await asyncio.Event().wait()
         finally:
             ended.append(True)
 
     async def run() -> None:
-        batches = kept(coming(), turn(), 1, store.as_stores, lambda _: ())
-        await anext(batches)
-        await anext(batches)
-        await batches.aclose()
+        reply = asyncio.create_task(drained(kept(coming(), turn(), 1, store.as_stores, lambda _: ())))
+        await asyncio.sleep(0)
+        reply.cancel()
+        await asyncio.wait([reply])
 
     asyncio.run(run())
     assert ended == [True]

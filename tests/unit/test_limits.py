@@ -7,8 +7,8 @@ import pytest
 
 from augment_open_proxy.core.errors import ErrorKind, ProxyError
 from augment_open_proxy.server import limits
-from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.limits import Limits
+from tests.flow import Batch, drained, of, source
 
 
 class Turns:
@@ -31,8 +31,7 @@ class Turns:
         await settle()
 
     async def _run(self, name: str) -> None:
-        async for _ in self._limits.within(self._batches(name)):
-            pass
+        await drained(self._limits.within(source(self._batches)(name)))
 
     async def _batches(self, name: str) -> AsyncGenerator[Batch]:
         self.begun.append(name)
@@ -54,10 +53,7 @@ def play(story: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_without_limits_a_turn_goes_its_own_way() -> None:
-    async def batches() -> AsyncGenerator[Batch]:
-        yield 0, []
-
-    turn = batches()
+    turn = of()
     assert Limits(0, 0, 1.0).within(turn) is turn
 
 
@@ -153,15 +149,14 @@ def test_a_turn_that_fails_frees_its_place() -> None:
     async def story() -> None:
         given = Limits(1, 0, 0.05)
 
-        async def failing(error: OSError | None) -> AsyncGenerator[Batch]:
-            if error is not None:
-                raise error
+        @source
+        async def failing() -> AsyncGenerator[Batch]:
             yield 0, []
+            raise OSError("broken")
 
         for _ in range(3):
             with pytest.raises(OSError, match="broken"):
-                async for _ in given.within(failing(OSError("broken"))):
-                    pass
+                await drained(given.within(failing()))
 
     play(story)
 

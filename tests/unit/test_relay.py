@@ -13,8 +13,8 @@ from augment_open_proxy.dialects.dialect import Delivery, renderer
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
 from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.server import relay
-from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.relay import STOPPED, Relay, Relays
+from tests.flow import Batch, source
 
 OPENING = Opening("chatcmpl-1", 0, "m", 1)
 BEGUN: list[Event] = [BlockStart(0, Text("")), BlockDelta(0, "Hi")]
@@ -55,6 +55,7 @@ class Client:
         return b"".join(message.get("body", b"") for message in self.sent)
 
 
+@source
 async def hanging(*batches: Batch) -> AsyncGenerator[Batch]:
     """These batches, then silence."""
     for batch in batches:
@@ -137,6 +138,7 @@ def test_nothing_begins_after_that() -> None:
 def test_one_that_is_leaving_does_not_keep_the_others_from_being_cut_off() -> None:
     """Its turn may take a while to end."""
 
+    @source
     async def ends_slowly() -> AsyncGenerator[Batch]:
         try:
             yield 0, [OPENING]
@@ -164,6 +166,7 @@ def test_one_that_is_leaving_does_not_keep_the_others_from_being_cut_off() -> No
 def test_a_client_that_leaves_after_the_end_has_not_left() -> None:
     """uvicorn tells of every connection that it is closed once its reply is out."""
 
+    @source
     async def ends_slowly() -> AsyncGenerator[Batch]:
         yield 0, [OPENING]
         yield 0, [*BEGUN, ENDED]
@@ -181,6 +184,7 @@ def test_a_client_that_leaves_after_the_end_has_not_left() -> None:
 
 
 def test_a_timeout_of_something_else_is_not_the_client_s_leaving() -> None:
+    @source
     async def failing() -> AsyncGenerator[Batch]:
         yield 0, [OPENING]
         raise TimeoutError("the store")
@@ -195,6 +199,7 @@ def test_a_timeout_of_something_else_is_not_the_client_s_leaving() -> None:
 
 
 def test_an_early_failure_is_raised_so_that_it_has_its_status() -> None:
+    @source
     async def failing() -> AsyncGenerator[Batch]:
         yield 0, [OPENING]
         raise ProxyError(Problem(ErrorKind.RATE_LIMITED, "full"))
@@ -211,6 +216,7 @@ def test_an_early_failure_is_raised_so_that_it_has_its_status() -> None:
 def test_a_late_one_is_told_in_the_stream() -> None:
     """Such as that of a second choice, for which no place got free."""
 
+    @source
     async def failing() -> AsyncGenerator[Batch]:
         yield 0, [OPENING]
         yield 0, BEGUN

@@ -12,15 +12,17 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("workers are refused there", allow_module_level=True)
 
+from collections.abc import AsyncGenerator
+
 from augment_open_proxy.core.errors import ErrorKind, ProxyError
 from augment_open_proxy.server import shared
-from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.limits import Limits
 from augment_open_proxy.server.shared import Cells, Places, Shared, SharedShares, Window
 from augment_open_proxy.server.shares import DAY, Shares
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.state import StateFolder
 from augment_open_proxy.upstream.budget import ALWAYS
+from tests.flow import Batch, drained, of, source
 
 ONE, TWO = "01" * 32, "ff" * 32
 """Digests."""
@@ -184,15 +186,14 @@ def test_some_retries_are_free_in_any_case() -> None:
 
 
 def test_turns_wait_for_a_shared_place_and_are_refused_in_time() -> None:
-    async def turn() -> Any:
-        batch: Batch = (0, [])
-        yield batch
+    @source
+    async def turn() -> AsyncGenerator[Batch]:
+        yield 0, []
         await asyncio.sleep(0.05)
-        yield batch
+        yield 0, []
 
     async def run(limits: Limits) -> None:
-        async for _ in limits.within(turn()):
-            pass
+        await drained(limits.within(turn()))
 
     async def story() -> None:
         settings = Settings(max_concurrency=1)
@@ -217,15 +218,9 @@ def test_a_turn_that_leaves_while_it_waits_for_the_minute_frees_its_shared_place
         together = Shared(Settings(max_concurrency=1, rate_limit=1))
         limits = Limits(1, 1, 0.05, together)
 
-        async def turn() -> Any:
-            batch: Batch = (0, [])
-            yield batch
-
-        async for _ in limits.within(turn()):
-            pass
+        await drained(limits.within(of((0, []))))
         with pytest.raises(ProxyError, match="AOP_RATE_LIMIT"):
-            async for _ in limits.within(turn()):
-                pass
+            await drained(limits.within(of((0, []))))
         assert together.turns is not None
         assert together.turns.take() == 1
 

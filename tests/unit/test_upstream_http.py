@@ -23,6 +23,7 @@ from augment_open_proxy.upstream.http.address import AddressError, HeaderError, 
 from augment_open_proxy.upstream.http.coding import STEP, CodingError, UnknownCodingError, Unpacker, unpacker_of
 from augment_open_proxy.upstream.http.connection import BUFFER_LIMIT, Connection
 from augment_open_proxy.upstream.http.proxying import ProxyUnusableError, environment_proxies, parse_proxy, proxy_for
+from tests.flow import read
 
 NO_LIMIT = Limit(None, "", "")
 BODY = bytes(range(256)) * 3
@@ -81,7 +82,7 @@ async def received(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
     kept = connection.can_be_kept()
     connection.connection_lost(None)
     async with asyncio.timeout(5):
-        while data := await answer.read():
+        while data := await read(answer):
             body += data
     return body, kept
 

@@ -1,6 +1,6 @@
 """The few ASGI messages that we use (https://asgi.readthedocs.io/en/latest/specs/www.html), as functions."""
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -8,6 +8,16 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+
+
+class _Sent:
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+
+SENT: Awaitable[None] = _Sent()
+"""What our server's `send` returns where nothing is to be waited for: to await it is allowed, and not needed."""
 
 
 class ClientLeft(Exception):  # noqa: N818 (an outcome, not an error)
@@ -39,10 +49,10 @@ def header_values(scope: Scope, name: bytes) -> Sequence[bytes]:
 def with_headers(send: Send, more: Headers) -> Send:
     """`send` that adds headers to the answer's."""
 
-    async def sending(message: Message) -> None:
+    def sending(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message["headers"], *more]}
-        await send(message)
+        return send(message)
 
     return sending
 

@@ -8,14 +8,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from augment_open_proxy.core.errors import TOO_DEEP, ErrorKind, Problem, ProxyError
-from augment_open_proxy.core.events import Failure
+from augment_open_proxy.core.events import Event, Failure
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.anthropic_messages.batches import State
 from augment_open_proxy.dialects.dialect import Whole
@@ -26,6 +26,7 @@ from augment_open_proxy.journal.store.records import BatchRequest
 from augment_open_proxy.server.asgi import Headers, Scope
 from augment_open_proxy.server.conversation import SESSION_HEADERS
 from augment_open_proxy.server.exchange import Exchange
+from augment_open_proxy.server.flow import Waiting
 from augment_open_proxy.server.keeping import kept
 from augment_open_proxy.server.keys import KEY, KeyRing, ShareSpent
 from augment_open_proxy.server.renewal import Renewal
@@ -290,24 +291,28 @@ class BatchRunner:
         """The message. Raises `ProxyError` and `_NoPlace`."""
         scope = _scope(request, self._keys)
         begun = await self._exchange.begin(ANTHROPIC_MESSAGES, request.params, scope, record, owner=request.owner)
-        batches = begun.batches
+        source = begun.source
         if begun.parsed.keep is not None:
-            batches = kept(batches, begun.turn(), 1, self._stores, begun.items_of)
+            source = kept(source, begun.turn(), 1, self._stores, begun.items_of)
         whole = Whole(ANTHROPIC_MESSAGES.render_reply, begun.parsed.delivery)
         recorder = Recorder(record, keep_body=False)
         message = b""
         failure: Problem | None = None
-        async with aclosing(batches):
-            try:
-                async for _, events in batches:
-                    recorder.feed(events)
-                    message += whole.feed(events)
-                    if isinstance(events[-1], Failure):
-                        failure = events[-1].problem
-            except ProxyError as error:  # what the backend refuses comes as an event
-                if error.problem.kind is ErrorKind.RATE_LIMITED:
-                    raise _NoPlace(error.problem) from error
-                raise
+
+        def feed(_: int, events: list[Event]) -> Waiting:
+            nonlocal message, failure
+            recorder.feed(events)
+            message += whole.feed(events)
+            if isinstance(events[-1], Failure):
+                failure = events[-1].problem
+            return None
+
+        try:
+            await source(feed)
+        except ProxyError as error:  # what the backend refuses comes as an event
+            if error.problem.kind is ErrorKind.RATE_LIMITED:
+                raise _NoPlace(error.problem) from error
+            raise
         self._keys.count(scope.get(KEY), record.spent)
         record.notices += tuple(begun.notices)
         record.effective_model = begun.asked.model_id

@@ -1,7 +1,7 @@
 """The pipeline from a request to its reply: `Exchange.begin` prepares a turn, `handle` carries it to the client."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,8 +25,8 @@ from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send
 from augment_open_proxy.server.body import read_body
 from augment_open_proxy.server.bounds import check_size
 from augment_open_proxy.server.caller import owner_of
-from augment_open_proxy.server.choices import Batch, side_by_side
 from augment_open_proxy.server.conversation import conversation_id
+from augment_open_proxy.server.flow import Sink, Source, put, side_by_side
 from augment_open_proxy.server.ids import UUID_SIZE, new_uuid
 from augment_open_proxy.server.keeping import items_of, kept
 from augment_open_proxy.server.keys import KEY, Key, KeyRing
@@ -41,12 +41,12 @@ from augment_open_proxy.upstream.attempts import Turn, Upstream
 
 
 class Begun(Struct, frozen=True):
-    """A turn that is ready to run: its `batches` do not move before they are asked for."""
+    """A turn that is ready to run: nothing moves before `source` is called."""
 
     dialect: Dialect
     parsed: Parsed
     opening: Opening
-    batches: AsyncGenerator[Batch]
+    source: Source
     headers: Headers
     notices: list[str]
     """What happened on the way to the reply, and the user should know; it grows until the first content."""
@@ -100,28 +100,28 @@ class Exchange:
         """Answer one chat request. Raises `ProxyError` as long as nothing has been sent, and `ClientLeft`."""
         body = await read_body(scope, receive, self._body_limit)
         begun = await self.begin(dialect, body, scope, record)
-        delivery, batches, keep = begun.parsed.delivery, begun.batches, begun.parsed.keep
+        delivery, source, keep = begun.parsed.delivery, begun.source, begun.parsed.keep
         recorder = Recorder(record, delivery.choices, keep_body=self._log.keeps_bodies)
         if keep is not None and keep.background:
             recorder = Recorder(record, keep_body=False, counts=False)  # the run has a record of its own
-            batches = await self._run(begun, record, scope.get(KEY))
+            source = await self._run(begun, record, scope.get(KEY))
             if not delivery.stream and dialect.render_begun is not None:
                 await answer(send, record, dialect.render_begun(begun.opening, delivery))
                 return
         elif keep is not None:
-            batches = kept(batches, begun.turn(), delivery.choices, self._stores, begun.items_of)
+            source = kept(source, begun.turn(), delivery.choices, self._stores, begun.items_of)
         relay = Relay(
             self._relays,
             send,
             renderer(dialect, delivery),
-            lambda: [*begun.headers, *_notice_headers(begun.notices)],
+            partial(_with_notices, begun.headers, begun.notices),
             recorder,
             streams=delivery.stream,
             choices=delivery.choices,
             at_once=keep is not None and keep.background,
         )
         try:
-            await relay.run(receive, batches)
+            await relay.run(receive, source)
         finally:
             record.status, record.effective_model = relay.status, begun.asked.model_id
             record.notices += tuple(begun.notices)
@@ -179,16 +179,16 @@ class Exchange:
         if takes_long:
             for turn in turns:
                 await paced(turn.encoding())
-        batches = side_by_side(
+        source = side_by_side(
             [
-                self._limits.within(_batches(choice, opening, turn, turn_of, chain))
+                self._limits.within(_Choice(choice, opening, turn, turn_of, chain).run)
                 for choice, (turn, chain) in enumerate(zip(turns, chains, strict=True))
             ]
         )
         headers = _reply_headers(dialect, record, parsed.request)
-        return Begun(dialect, parsed, opening, batches, headers, notices, turns[0], body, owner, past)
+        return Begun(dialect, parsed, opening, source, headers, notices, turns[0], body, owner, past)
 
-    async def _run(self, begun: Begun, record: Record, key: Key | None) -> AsyncGenerator[Batch]:
+    async def _run(self, begun: Begun, record: Record, key: Key | None) -> Source:
         """Begin a background run, which has a record of its own, and follow it."""
         own = Record("RUN", record.path, time.monotonic(), request_id=record.request_id, model=record.model, status=200)
         own.effective_model, own.request, own.notices = record.effective_model, record.request, record.notices
@@ -210,8 +210,8 @@ class Exchange:
                 self._keys.count(key, own.spent)
                 self._log.write(own)
 
-        run = await self._runs.start(begun.turn(), begun.batches, begun.items_of, see)
-        return run.follow()
+        run = await self._runs.start(begun.turn(), begun.source, begun.items_of, see)
+        return run.follow
 
 
 def _shown(body: bytes) -> Any:
@@ -222,29 +222,43 @@ def _shown(body: bytes) -> Any:
         return f"<{len(body)} bytes that are not JSON, or nested too deeply>"
 
 
-async def _batches(
-    choice: int, opening: Opening, turn: Turn, turn_of: Callable[[ChatRequest], Turn], chain: Chain
-) -> AsyncGenerator[Batch]:
-    """The events that the client gets. The opening comes alone, at once; a policy may need more than one turn."""
-    yield choice, chain.feed([opening])
-    while True:
-        batches = turn.events()
-        try:
-            async for events in batches:
-                out = chain.feed(events)
-                if out:
-                    last = out[-1]
-                    if type(last) is Finish:  # what is pure knows no time
-                        out = [*out[:-1], msgspec.structs.replace(last, at=int(time.time()))]
-                    yield choice, out
-                    if type(last) is Finish or type(last) is Failure:
-                        return  # a policy may end the reply before the backend does
-        finally:
-            await batches.aclose()
-        request = chain.again()
-        if request is None:
-            return
-        turn = turn_of(request)
+class _Choice:
+    """One choice of a reply: what the backend says, through the policies, which may need more than one turn."""
+
+    def __init__(
+        self, number: int, opening: Opening, turn: Turn, turn_of: Callable[[ChatRequest], Turn], chain: Chain
+    ) -> None:
+        self._number = number
+        self._opening = opening
+        self._turn = turn
+        self._turn_of = turn_of
+        self._chain = chain
+        self._sink: Sink
+        self.is_over = False
+
+    async def run(self, sink: Sink) -> None:
+        """The source. The opening comes alone, at once."""
+        self._sink = sink
+        await put(sink, self._number, self._chain.feed([self._opening]))
+        turn = self._turn
+        while True:
+            await turn.run(self)
+            request = None if self.is_over else self._chain.again()
+            if request is None:
+                return
+            turn = self._turn_of(request)
+
+    def feed(self, events: list[Event]) -> Awaitable[None] | None:
+        """Events of the backend. A policy may end the reply before the backend does."""
+        out = self._chain.feed(events)
+        if not out:
+            return None
+        last = out[-1]
+        kind = type(last)
+        if kind is Finish:  # what is pure knows no time
+            out = [*out[:-1], msgspec.structs.replace(last, at=int(time.time()))]
+        self.is_over = kind is Finish or kind is Failure
+        return self._sink(self._number, out)
 
 
 def _reply_headers(dialect: Dialect, record: Record, request: ChatRequest) -> Headers:
@@ -257,8 +271,8 @@ def _reply_headers(dialect: Dialect, record: Record, request: ChatRequest) -> He
     return headers
 
 
-def _notice_headers(notices: list[str]) -> Headers:
-    return [(b"x-aop-notice", _header_text("; ".join(notices)))] if notices else []
+def _with_notices(headers: Headers, notices: list[str]) -> Headers:
+    return [*headers, (b"x-aop-notice", _header_text("; ".join(notices)))] if notices else headers
 
 
 def _header_text(text: str) -> bytes:

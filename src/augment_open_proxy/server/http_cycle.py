@@ -3,9 +3,12 @@
 uvicorn's own way checks each header by two patterns, and writes head and body one by one; this one takes a third of it.
 """
 
+from collections.abc import Awaitable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from augment_open_proxy.server.asgi import SENT
 
 _WITHOUT_BODY = (204, 304)
 
@@ -17,12 +20,12 @@ class Cycle(RequestResponseCycle):
     _ends_with_connection = False
     """Whether nothing else tells where the body ends: HTTP/1.0 knows no chunks."""
 
-    async def send(self, message: Any) -> None:
+    def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]  # whoever awaits it sees no difference
         """An ASGI message of the answer: its start, then its body in one or more. Raises `RuntimeError` for others."""
         if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+            return self._send_once_drained(message)
         if self.disconnected:
-            return
+            return SENT
         kind = message["type"]
         if kind == "http.response.body" and self.response_started and not self.response_complete:
             self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
@@ -32,6 +35,11 @@ class Cycle(RequestResponseCycle):
             self.waiting_for_100_continue = False  # nobody is asked for a body that is refused
         else:
             raise RuntimeError(f"{kind} does not belong here: started {self.response_started}")
+        return SENT
+
+    async def _send_once_drained(self, message: Any) -> None:
+        await self.flow.drain()
+        await self.send(message)
 
     def _head_of(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
         """Raises `RuntimeError` where a header would be read as more than one."""

@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.core.events import BlockStart, Event, Failure, Finish
+from augment_open_proxy.core.events import BlockDelta, BlockStart, Event, Failure, Finish
 from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
 from augment_open_proxy.journal.store.records import Item, Turn
-from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.deadline import Deadline
+from augment_open_proxy.server.flow import Sink, Source, Waiting, put
 
 if TYPE_CHECKING:
     from augment_open_proxy.journal.store.database import Database
@@ -44,29 +44,37 @@ def store_problem(error: StoreUnavailable) -> Problem:
     return Problem(ErrorKind.STORE, f"What is stored cannot be reached: {error}")
 
 
-async def kept(
-    batches: AsyncGenerator[Batch], turn: Turn, choices: int, stores: Stores, items_of: ItemsOf
-) -> AsyncGenerator[Batch]:
-    """The same batches; the last one comes when `turn` is stored with all of them.
+def kept(source: Source, turn: Turn, choices: int, stores: Stores, items_of: ItemsOf) -> Source:
+    """The same; its last batch comes when `turn` is stored with all of them.
 
     A response that fails after its first content is stored as failed; before, and in other APIs, nothing is there to
     be shown. Where the store fails, the reply still goes out, and its end says that it is not stored.
     """
-    begin_opening(stores)
-    replies: list[list[Event]] = [[] for _ in range(choices)]
-    left = choices
-    shows_failures = turn.kind == "response"
-    try:
-        async for choice, events in batches:
+
+    async def run(sink: Sink) -> None:
+        begin_opening(stores)
+        replies: list[list[Event]] = [[] for _ in range(choices)]
+        left = choices
+        shows_failures = turn.kind == "response"
+
+        def feed(choice: int, events: list[Event]) -> Waiting:
+            nonlocal left
             replies[choice] += events
             last = events[-1]
+            if type(last) is BlockDelta:
+                return sink(choice, events)
             left -= isinstance(last, Finish)
             failed = shows_failures and isinstance(last, Failure) and any(map(_is_start, replies[choice]))
-            if (failed or not left) and not await save(stores, with_replies(turn, replies), items_of, is_new=True):
+            return end(choice, events) if failed or not left else sink(choice, events)
+
+        async def end(choice: int, events: list[Event]) -> None:
+            if not await save(stores, with_replies(turn, replies), items_of, is_new=True):
                 events = _marked(events)
-            yield choice, events
-    finally:
-        await batches.aclose()
+            await put(sink, choice, events)
+
+        await source(feed)
+
+    return run
 
 
 def _is_start(event: Event) -> bool:

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.server.choices import Batch
+from augment_open_proxy.server.flow import Sink, Source
 
 if TYPE_CHECKING:
     from augment_open_proxy.server.shared import Places, Shared, Window
@@ -59,14 +60,13 @@ class Limits:
         self._concurrency = concurrency
         self._rate = rate
 
-    def within(self, batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
-        """The same batches, begun when there is a place. Raises `ProxyError` where none gets free in time."""
-        return batches if self._places is None and self._begun is None else self._in_turn(batches)
+    def within(self, source: Source) -> Source:
+        """The same, begun when there is a place. Raises `ProxyError` where none gets free in time."""
+        return source if self._places is None and self._begun is None else partial(self._in_turn, source)
 
-    async def _in_turn(self, batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
-        async with self._place(), aclosing(batches):
-            async for batch in batches:
-                yield batch
+    async def _in_turn(self, source: Source, sink: Sink) -> None:
+        async with self._place():
+            await source(sink)
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:

@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Awaitable, Callable
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, closing
 from augment_open_proxy.dialects.dialect import Renderer
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Recorder
 from augment_open_proxy.server.alarms import alarms
-from augment_open_proxy.server.asgi import Headers, Receive, Send
-from augment_open_proxy.server.choices import Batch
+from augment_open_proxy.server.asgi import SENT, Headers, Receive, Send
+from augment_open_proxy.server.flow import Source, Waiting, at_once, put
 
 FIRST_HEARTBEAT, HEARTBEAT = 5.0, 10.0
 """Seconds of silence after which the client of a stream is told that it is waited for, and told again."""
@@ -51,7 +51,7 @@ class Relay:
         self._recorder = recorder
         self._streams = streams
         self._at_once = at_once
-        self._held: list[Batch] = []
+        self._held: list[tuple[int, list[Event]]] = []
         self._left = choices
         self._last: dict[int, Event] = {}
         self._loop = asyncio.get_running_loop()
@@ -59,6 +59,8 @@ class Relay:
         self._is_ended = False
         """Whether the client left, or the proxy is being stopped."""
         self._cut: Problem | None = None
+        self._refusal: Problem | None = None
+        """The failure that came before any content."""
         self._sending = False
         self._last_sent = 0.0
         self._pause = FIRST_HEARTBEAT
@@ -68,7 +70,7 @@ class Relay:
         self.status: int | None = None
         """The status that was sent."""
 
-    async def run(self, receive: Receive, batches: AsyncGenerator[Batch]) -> None:
+    async def run(self, receive: Receive, source: Source) -> None:
         """Send the reply, until its end or until the client leaves. Raises `ProxyError` for an early failure, and where
         none may begin any more.
         """
@@ -82,7 +84,7 @@ class Relay:
         watching.set(self)
         try:
             try:
-                await self._pump(batches)
+                await self._carry(source)
             finally:
                 self._task = None
                 self._relays.discard(self)
@@ -106,25 +108,24 @@ class Relay:
         """Tell the failure in a choice that has not ended yet."""
         running = [choice for choice, last in self._last.items() if not isinstance(last, Finish)]
         choice = running[0] if running else 0
-        await self._deliver([*closing(self._last.get(choice)), Failure(problem)], choice)
+        await put(self._feed, choice, [*closing(self._last.get(choice)), Failure(problem)])
 
     def cut_off(self, problem: Problem) -> None:
         """End the reply now, with this failure."""
         self._cut = problem
-        self._end_pump()
+        self._end()
 
-    def _end_pump(self) -> None:
+    def _end(self) -> None:
         """End what the reply waits for, where that has not been done already."""
         if self._task is not None and not self._is_ended:
             self._is_ended = True
             self._task.cancel()
 
-    async def _pump(self, batches: AsyncGenerator[Batch]) -> None:
+    async def _carry(self, source: Source) -> None:
         try:
-            async for choice, events in batches:
-                await self._deliver(events, choice)
-                if type(events[-1]) is Failure:
-                    return  # one that fails fails all
+            await source(self._feed)
+            if self._refusal is not None:
+                raise ProxyError(self._refusal)
         except ProxyError as error:
             if self.status is None:
                 raise
@@ -134,40 +135,57 @@ class Relay:
         except Exception:
             _log.exception("a reply failed")
             await self._end_with(Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more."))
-        finally:
-            await batches.aclose()
 
-    async def _deliver(self, events: list[Event], choice: int) -> None:
+    def _feed(self, choice: int, events: list[Event]) -> Waiting:
+        """The sink of the reply."""
         last = self._last[choice] = events[-1]
         kind = type(last)
         self._recorder.feed(events, choice)
         if self.status is None and not self._at_once:
             if isinstance(last, Failure):
-                raise ProxyError(last.problem)
+                self._refusal = last.problem
+                return None
             if kind is Opening:
                 self._held.append((choice, events))
-                return
+                return None
         held = self._rendered_held() if self._held else None
         data = self._renderer.feed(events, choice)
         if held is not None:
             data = held + data
         if kind is Finish or kind is Cancelled:
             self._left -= 1
-        await self._write(data, last=self._left == 0 or kind is Failure)
+        is_last = self._left == 0 or kind is Failure
+        return self._write(data, last=is_last) if data or is_last else None
 
     def _rendered_held(self) -> bytes:
         """The openings that waited for the first content."""
         held, self._held = self._held, []
         return b"".join([self._renderer.feed(events, choice) for choice, events in held])
 
-    async def _write(self, data: bytes, *, last: bool = False) -> None:
-        if not data and not last:
-            return
+    def _write(self, data: bytes, *, last: bool = False) -> Waiting:
+        """Send some of the body, and the head before it."""
         self._sending = True
         self._pause = FIRST_HEARTBEAT
         if self.status is None:
-            await self._send_head(len(data) if last else None)
+            return at_once(self._begin(data, last=last))
+        sending = self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        if sending is not SENT:
+            return at_once(self._wait_for(sending, last=last))
+        self._is_over = last
+        self._sending = False
+        self._last_sent = self._loop.time()
+        return None
+
+    async def _begin(self, data: bytes, *, last: bool) -> None:
+        await self._send_head(len(data) if last else None)
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        self._wrote(last=last)
+
+    async def _wait_for(self, sending: Awaitable[None], *, last: bool) -> None:
+        await sending
+        self._wrote(last=last)
+
+    def _wrote(self, *, last: bool) -> None:
         self._is_over = last
         self._sending = False
         self._last_sent = self._loop.time()
@@ -200,13 +218,16 @@ class Relay:
                     await self._heartbeat()
                 continue
             if message["type"] == "http.disconnect":
-                self._end_pump()
+                self._end()
                 return
 
     async def _heartbeat(self) -> None:
         """Say that the reply is coming; nothing while the turn waits for its place, since its status is open."""
         if self._held or self.status is not None:
-            await self._write(self._rendered_held() + self._renderer.heartbeat())
+            data = self._rendered_held() + self._renderer.heartbeat()
+            waiting = self._write(data) if data else None
+            if waiting is not None:
+                await waiting
             self._pause = HEARTBEAT
         self._last_sent = self._loop.time()
 

@@ -5,15 +5,16 @@ A run belongs to the process that began it. Others see it through the store: the
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, closing
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Turn
-from augment_open_proxy.server.choices import Batch
+from augment_open_proxy.server.flow import Sink, Source, Waiting, put
 from augment_open_proxy.server.keeping import ItemsOf, opened, save, with_replies
 from augment_open_proxy.server.renewal import Renewal
 
@@ -46,17 +47,23 @@ class Run:
         self._chunks = 0
         self._end: Event = Cancelled()
 
-    async def drain(self, batches: AsyncGenerator[Batch]) -> None:
+    async def drain(self, source: Source) -> None:
         """Produce the reply to its end, whatever that is."""
         flushing = asyncio.create_task(self._flush())
+        is_over = False
+
+        def feed(_: int, events: list[Event]) -> Waiting:
+            nonlocal is_over
+            is_over = isinstance(events[-1], Finish | Failure)
+            if is_over:
+                return self._finish(events, flushing)
+            self._publish(events)
+            return None
+
         try:
-            async with aclosing(batches):
-                async for _, events in batches:
-                    if isinstance(events[-1], Finish | Failure):
-                        await self._finish(events, flushing)
-                        return
-                    self._publish(events)
-            raise RuntimeError("a reply must end with a terminal event")
+            await source(feed)
+            if not is_over:
+                raise RuntimeError("a reply must end with a terminal event")
         except asyncio.CancelledError:
             await self._finish(self._ending(self._end), flushing)
         except ProxyError as error:  # such as that of the limits, before the turn began
@@ -75,14 +82,14 @@ class Run:
         """What the reply ends with when its task is cancelled."""
         self._end = end
 
-    async def follow(self) -> AsyncGenerator[Batch]:
-        """All events, those to come too."""
+    async def follow(self, sink: Sink) -> None:
+        """A source of all events, those to come too."""
         had = 0
         while True:
             changed = self._changed
             if had < len(self.events):
                 events, had = self.events[had:], len(self.events)
-                yield 0, events
+                await put(sink, 0, events)
                 if isinstance(events[-1], Finish | Failure | Cancelled):
                     return
             else:
@@ -126,27 +133,28 @@ class Runs:
         self._renewal = renewal
         self._runs: dict[str, tuple[Run, asyncio.Task[None]]] = {}
 
-    async def start(self, turn: Turn, batches: AsyncGenerator[Batch], items_of: ItemsOf, see: See) -> Run:
+    async def start(self, turn: Turn, source: Source, items_of: ItemsOf, see: See) -> Run:
         """Begin to produce `turn`. It is stored as running when this returns. Raises `ProxyError`."""
         store = await opened(self._stores)
         await store.turns.save(with_replies(turn, [()], is_running=True))
         run = Run(turn, self._stores, items_of, see)
-        task = asyncio.create_task(run.drain(batches))
+        task = asyncio.create_task(run.drain(source))
         self._runs[turn.id] = run, task
         task.add_done_callback(lambda _: self._runs.pop(turn.id, None))
         self._renewal.cover(self)
         return run
 
-    async def follow(self, turn: Turn) -> AsyncGenerator[Batch]:
+    def follow(self, turn: Turn) -> Source:
         """All events of a turn, those to come too, wherever it runs."""
+        return partial(self._follow, turn)
+
+    async def _follow(self, turn: Turn, sink: Sink) -> None:
         if turn.id in self._runs:
             run, _ = self._runs[turn.id]
-            async with aclosing(run.follow()) as batches:
-                async for batch in batches:
-                    yield batch
+            await run.follow(sink)
             return
         if not turn.is_running:
-            yield 0, list(turn.replies[0])
+            await put(sink, 0, list(turn.replies[0]))
             return
         had, is_over = 0, False
         while not is_over:
@@ -154,7 +162,7 @@ class Runs:
             events, is_over = await store.turns.events_after(turn.id, turn.owner, had)
             had += len(events)
             if events:
-                yield 0, events
+                await put(sink, 0, events)
             elif not is_over:
                 await asyncio.sleep(FLUSH)
 

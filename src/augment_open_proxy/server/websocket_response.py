@@ -4,8 +4,6 @@ To `Relay` it is an HTTP answer whose body is lines, each of them a message.
 """
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from functools import partial
 
 import msgspec
@@ -22,8 +20,8 @@ from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Turn
 from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.caller import owner_of
-from augment_open_proxy.server.choices import Batch
 from augment_open_proxy.server.exchange import Begun, Exchange
+from augment_open_proxy.server.flow import Sink, Source, Waiting, put
 from augment_open_proxy.server.guard import Guard
 from augment_open_proxy.server.ids import new_uuid
 from augment_open_proxy.server.keeping import items_of, kept, with_replies
@@ -39,7 +37,7 @@ class _Response(Struct, frozen=True):
     """A response that is ready to be told. `begun` is its turn with the model, where it has one."""
 
     parsed: Parsed
-    batches: AsyncGenerator[Batch]
+    source: Source
     turn: Turn
     begun: Begun | None = None
 
@@ -63,14 +61,14 @@ class Responder:
         """Send one response. Raises `ProxyError` as long as nothing of it was sent; `scope` is the connection's."""
         scope[KEY] = self._guard.check(scope)  # a key may have been revoked since the handshake
         response = await self._begin(create, scope, record, remembered)
-        delivery, batches = response.parsed.delivery, response.batches
+        delivery, source = response.parsed.delivery, response.source
         if response.parsed.keep is not None:
-            batches = kept(batches, response.turn, 1, self._stores, partial(items_of, OPENAI_RESPONSES))
+            source = kept(source, response.turn, 1, self._stores, partial(items_of, OPENAI_RESPONSES))
         recorder = Recorder(record, keep_body=self._log.keeps_bodies)
         renderer = Messages(OPENAI_RESPONSES.stream(delivery), create.lane)
         relay = Relay(self._relays, send, renderer, list, recorder, streams=True)
         try:
-            await relay.run(receive, _remembering(batches, response, create.lane, remembered))
+            await relay.run(receive, _remembering(source, response, create.lane, remembered))
         finally:
             record.status = relay.status
             if response.begun is not None:
@@ -83,7 +81,7 @@ class Responder:
         if not create.generates:
             return await self._begin_without_model(create.body, scope, record, local)
         begun = await self._exchange.begin(OPENAI_RESPONSES, create.body, scope, record, local)
-        return _Response(begun.parsed, begun.batches, begun.turn(), begun)
+        return _Response(begun.parsed, begun.source, begun.turn(), begun)
 
     async def _begin_without_model(self, body: bytes, scope: Scope, record: Record, local: Local) -> _Response:
         """A turn that is only kept, to be gone on from: what it says need not be anything to answer yet."""
@@ -96,27 +94,31 @@ class Responder:
         record.model, record.notices = parsed.request.model, (NOT_ASKED,)
         opening = Opening(record.request_id, int(time.time()), record.model, 0)
         turn = past.turn("response", opening, body, owner, parsed.keep)
-        return _Response(parsed, _nothing(opening), turn)
+        return _Response(parsed, partial(_nothing, opening), turn)
 
 
-async def _nothing(opening: Opening) -> AsyncGenerator[Batch]:
+async def _nothing(opening: Opening, sink: Sink) -> None:
     """A reply that says nothing."""
-    yield 0, [opening]
-    yield 0, [Finish("stop", None, Usage(0, 0), at=int(time.time()))]
+    await put(sink, 0, [opening])
+    await put(sink, 0, [Finish("stop", None, Usage(0, 0), at=int(time.time()))])
 
 
-async def _remembering(
-    batches: AsyncGenerator[Batch], response: _Response, lane: Lane, remembered: Remembered
-) -> AsyncGenerator[Batch]:
-    """The same batches; before the last one comes, the turn is remembered, unless the store has all of its chain."""
-    said: list[Event] = []
-    async with aclosing(batches):
-        async for choice, events in batches:
-            said += events
+def _remembering(source: Source, response: _Response, lane: Lane, remembered: Remembered) -> Source:
+    """The same; before its last batch comes, the turn is remembered, unless the store has all of its chain."""
+
+    async def run(sink: Sink) -> None:
+        said: list[Event] = []
+
+        def feed(choice: int, events: list[Event]) -> Waiting:
+            said.extend(events)
             match events[-1]:
                 case Finish(is_unstored=is_unstored):
                     if is_unstored or response.parsed.keep is None or response.turn.previous in remembered:
                         remembered.add(lane, with_replies(response.turn, [said]))
                 case Failure():
                     remembered.forget(lane, response.turn.previous)
-            yield choice, events
+            return sink(choice, events)
+
+        await source(feed)
+
+    return run

@@ -5,17 +5,18 @@ Attempts follow one another only as long as nothing of the reply has been given 
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
 from augment_open_proxy.core.conversation import ChatRequest
-from augment_open_proxy.core.errors import ProxyError
+from augment_open_proxy.core.errors import Problem, ProxyError
 from augment_open_proxy.core.events import Event, Failure
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.upstream.budget import RetryBudget
-from augment_open_proxy.upstream.client import Client, Patience
+from augment_open_proxy.upstream.client import Answer, Client, Patience
 from augment_open_proxy.upstream.credentials import CredentialSource
 from augment_open_proxy.upstream.decode import Decoder
 from augment_open_proxy.upstream.encode import encode, encode_in_steps, request_headers
@@ -50,6 +51,62 @@ class Upstream(Struct, frozen=True):
     stall: float | None = None
 
 
+class Taker(Protocol):
+    """Takes the events of a reply."""
+
+    is_over: bool
+    """Whether it has had enough."""
+
+    def feed(self, events: list[Event]) -> Awaitable[None] | None:
+        """What it returns is to be awaited before it is given more. Raises no `ProxyError`."""
+
+
+class _Attempt:
+    """One answer of the backend. `end` are the events that end it, which are kept back: another attempt may follow."""
+
+    def __init__(self, taker: Taker) -> None:
+        self.decoder = Decoder()
+        self.end: list[Event] = []
+        self.has_given = False
+        """Whether something of it has been given out."""
+        self._taker = taker
+        self._waiting: Awaitable[None] | None = None
+
+    async def read(self, answer: Answer) -> None:
+        """Give out the answer's events but for those that end it. Raises `ProxyError`."""
+        decoder, more = self.decoder, True
+        while more and not decoder.ended and not self._taker.is_over:
+            more = await answer.pump(self._take, SILENCE_AFTER_STOP if decoder.has_stop_reason else None)
+            if self._waiting is not None:
+                waiting, self._waiting = self._waiting, None
+                await waiting
+        self.end = decoder.close() or self.end
+
+    def fail(self, problem: Problem) -> None:
+        """The answer broke."""
+        self.end = self.decoder.fail(problem) or self.end
+
+    def _take(self, data: bytes, is_last: bool) -> bool:
+        """Decode what has arrived; whether more can be taken at once."""
+        decoder = self.decoder
+        events = decoder.feed(data)
+        if is_last:
+            end = decoder.close()
+            if events and end and isinstance(end[-1], Failure):
+                self.has_given = True
+                self._waiting = self._taker.feed(events)  # what was said before it failed
+                events = end
+            else:
+                events += end
+        if decoder.ended:
+            self.end = events
+            return False
+        if events:
+            self.has_given = True
+            self._waiting = self._taker.feed(events)
+        return self._waiting is None and not decoder.has_stop_reason and not self._taker.is_over
+
+
 class Turn:
     """A turn that is ready to be sent. Making one resolves the model, which raises `ProxyError`."""
 
@@ -72,7 +129,7 @@ class Turn:
         self._recovery = Recovery(upstream.listing.current().base, self._fallbacks())
 
     def encoding(self) -> Steps[None]:
-        """Encode the body ahead, which takes long for a large request; else `events` does it at once."""
+        """Encode the body ahead, which takes long for a large request; else `run` does it at once."""
         self._body = yield from encode_in_steps(self._request, self.model_id, self._conversation_id)
 
     @property
@@ -82,47 +139,30 @@ class Turn:
             self._body = encode(self._request, self.model_id, self._conversation_id)
         return self._body
 
-    async def events(self) -> AsyncGenerator[list[Event]]:
-        """The reply's events after its `Opening`, in batches as they arrive; the last batch ends with a terminal."""
+    async def run(self, taker: Taker) -> None:
+        """Give `taker` the reply's events after its `Opening`, in batches as they arrive. The last batch ends with a
+        terminal event; it does not come where the taker has had enough before.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._upstream.budget.count()
         while True:
-            decoder = Decoder()
-            given = False
-            events: list[Event] = []
+            attempt = _Attempt(taker)
             try:
                 async with self._upstream.client.stream(
                     f"{self._credentials.url}/chat-stream", self._headers(), self.body, self._patience()
                 ) as answer:
-                    data = await answer.read()
-                    while data:
-                        events = decoder.feed(data)
-                        if answer.is_at_end:
-                            end = decoder.close()
-                            if events and end and isinstance(end[-1], Failure):
-                                given = True
-                                yield events  # what was said before it failed
-                                events = end
-                            else:
-                                events += end
-                        if decoder.ended:
-                            break
-                        if events:
-                            given = True
-                            yield events
-                        if decoder.has_stop_reason:
-                            data = await answer.read_unless_silent(SILENCE_AFTER_STOP)
-                        else:
-                            data = await answer.read()
-                    else:
-                        events = decoder.close()
+                    await attempt.read(answer)
             except ProxyError as error:
-                events = decoder.fail(error.problem) or events
-            step = None if given else self._step_after(events[0], loop.time() - began)
+                attempt.fail(error.problem)
+            if taker.is_over:
+                return
+            step = None if attempt.has_given else self._step_after(attempt.end[0], loop.time() - began)
             if step is None or not self._take(step):
-                self._tell_of_skipped(decoder.skipped_lines)
-                yield without_token(events, self._credentials.token)
+                self._tell_of_skipped(attempt.decoder.skipped_lines)
+                waiting = taker.feed(without_token(attempt.end, self._credentials.token))
+                if waiting is not None:
+                    await waiting
                 return
             await asyncio.sleep(step.delay)
 

@@ -7,6 +7,8 @@ the three timeouts, and that what goes wrong is a `ProxyError`. Leaving the `asy
 import asyncio
 import math
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -66,10 +68,14 @@ def _shorter(limit: Limit, other: Limit) -> Limit:
     return other
 
 
+Take = Callable[[bytes, bool], bool]
+"""Is given what has arrived, at least one byte, and whether it is known to be the last; tells whether it wants more."""
+
+
 class Answer:
     """The body of an answer, chunk by chunk as it arrives."""
 
-    __slots__ = ("_between", "_connection", "_first", "_loop", "_since", "_unpacker")
+    __slots__ = ("_between", "_connection", "_first", "_is_first", "_loop", "_since", "_unpacker")
 
     def __init__(
         self, connection: Connection, unpacker: Unpacker | None, first: Limit, since: float, between: Limit
@@ -78,7 +84,8 @@ class Answer:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._unpacker = unpacker
-        self._first: Limit | None = first
+        self._first = first
+        self._is_first = True
         self._since = since
         self._between = between
 
@@ -87,62 +94,70 @@ class Answer:
         """Whether nothing more is to be read; where it is not known, it is not."""
         return self._connection.is_complete and not self._connection.has_data and self._unpacker is None
 
-    async def read(self) -> bytes:
-        """What has arrived, at least one byte; empty at the end. Raises `ProxyError`."""
-        limit = self._first
-        if limit is None:
-            limit = self._between
-            due = limit.due(self._loop.time())
-        else:
-            due = limit.due(self._since)
-            self._first = None
-        data = await self._next(due)
-        if data is None:
-            raise ProxyError(_overdue(limit))
-        return data
+    async def pump(self, take: Take, silence: float | None = None) -> bool:
+        """Give `take` what arrives, until it wants no more: whether it has had enough before the end.
 
-    async def read_unless_silent(self, seconds: float) -> bytes:
-        """Like `read`, but a silence of so many seconds counts as the end."""
-        return await self._next(self._loop.time() + seconds) or b""
+        A silence of `silence` seconds counts as the end. What arrives is given on in the very call that brings it, and
+        no task wakes up for it. Raises `ProxyError`, and what `take` raises.
+        """
+        connection, unpacker = self._connection, self._unpacker
+        has_enough = False
+
+        def push(data: bytes) -> bool:
+            nonlocal has_enough
+            self._is_first = False
+            has_enough = not take(data, False)
+            return not has_enough
+
+        while not has_enough:
+            data = connection.take() if unpacker is None else await self._unpacked(unpacker)
+            if data:
+                self._is_first = False
+                has_enough = not take(data, self.is_at_end)
+            elif connection.is_complete:
+                return False
+            elif connection.failure is not None:
+                raise ProxyError(_broken(connection.failure))
+            else:
+                pause = self._between.seconds if silence is None else silence
+                await connection.news(self._due(silence), push if unpacker is None else None, pause)
+                if connection.is_overdue:
+                    if silence is not None:
+                        return False
+                    raise ProxyError(_overdue(self._first if self._is_first else self._between))
+        return True
+
+    def _due(self, silence: float | None) -> float:
+        """When a wait that begins now has taken too long, by the loop's clock."""
+        if silence is not None:
+            return self._loop.time() + silence
+        return self._first.due(self._since) if self._is_first else self._between.due(self._loop.time())
 
     async def read_error(self) -> bytes:
         """The body of an answer that is no success, within bounds; what is there of it where it breaks."""
-        due = self._loop.time() + _ERROR_BODY_SECONDS
         body = bytearray()
-        try:
-            while len(body) < _ERROR_BODY_LIMIT and (data := await self._next(due)):
-                body += data
-        except ProxyError:
-            pass  # its status is known, and says more
+
+        def take(data: bytes, is_last: bool) -> bool:
+            body.extend(data)
+            return len(body) < _ERROR_BODY_LIMIT
+
+        with suppress(ProxyError, TimeoutError):  # its status is known, and says more
+            async with asyncio.timeout(_ERROR_BODY_SECONDS):
+                await self.pump(take)
         return bytes(body[:_ERROR_BODY_LIMIT])
 
-    async def _next(self, due: float) -> bytes | None:
-        """What has arrived, empty at the end; `None` where nothing does until `due`, by the loop's clock."""
-        connection = self._connection
+    async def _unpacked(self, unpacker: Unpacker) -> bytes:
+        """The next step of what has arrived; empty where there is none. Raises `ProxyError`."""
+        await asyncio.sleep(0)  # one read of the network may hold a thousand steps, and others want to run
         try:
-            while True:
-                data = connection.take() if self._unpacker is None else await self._unpacked(self._unpacker)
-                if data:
-                    return data
-                if connection.is_complete:
-                    if self._unpacker is not None:
-                        self._unpacker.close()
-                    return b""
-                if connection.failure is not None:
-                    raise ProxyError(_broken(connection.failure))
-                await connection.news(due)
-                if connection.is_overdue:
-                    return None
+            data = unpacker.take()
+            while not data and self._connection.has_data:
+                unpacker.feed(self._connection.take())
+                data = unpacker.take()
+            if not data and self._connection.is_complete:
+                unpacker.close()
         except CodingError as error:
             raise ProxyError(_broken(str(error))) from None
-
-    async def _unpacked(self, unpacker: Unpacker) -> bytes:
-        """The next step of what has arrived; empty where there is none."""
-        await asyncio.sleep(0)  # one read of the network may hold a thousand steps, and others want to run
-        data = unpacker.take()
-        while not data and self._connection.has_data:
-            unpacker.feed(self._connection.take())
-            data = unpacker.take()
         return data
 
 

@@ -59,17 +59,14 @@ class Decoder:
         self._open: type[Text] | type[Thinking] | None = None
         self._calls: set[str] = set()
         self._started_calls: set[str] = set()
+        self.has_stop_reason = False
+        """Whether the backend has said that the turn ended; only usage is to be expected after that."""
         self._stop_reason: int | None = None
         self._unspecified_at: list[int] = []
         self._usage = Usage()
         self._line_count = 0
         self.skipped_lines = 0
         """How many lines were not what the protocol says, and were passed over."""
-
-    @property
-    def has_stop_reason(self) -> bool:
-        """Whether the backend has said that the turn ended; only usage is to be expected after that."""
-        return self._stop_reason is not None
 
     def feed(self, data: bytes) -> list[Event]:
         if self.ended:
@@ -174,6 +171,7 @@ class Decoder:
             self._unspecified_at.append(self._line_count)
         else:
             self._stop_reason = reason
+            self.has_stop_reason = True
 
     # --------------------------------------------------------------- blocks
 

@@ -19,6 +19,10 @@ _JOINED = 64 * 1024
 _WITHOUT_BODY = (204, 304)
 
 
+Push = Callable[[bytes], bool]
+"""Takes some of a body as it arrives, and tells whether it wants more so."""
+
+
 class _RefusedError(Exception):
     """Raised out of the parser's callbacks, to stop it."""
 
@@ -39,7 +43,9 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_on_lost",
         "_parser",
+        "_pause",
         "_pieces",
+        "_push",
         "_size",
         "_timer",
         "_transport",
@@ -85,6 +91,8 @@ class Connection(asyncio.Protocol):
         self._is_kept_alive = False
         self._ends_with_connection = False
         self._waiter: asyncio.Future[None] | None = None
+        self._push: Push | None = None
+        self._pause: float | None = None
         self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._alarm = math.inf
@@ -121,12 +129,16 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
         return data
 
-    def news(self, due: float) -> asyncio.Future[None]:
+    def news(self, due: float, push: Push | None = None, pause: float | None = None) -> asyncio.Future[None]:
         """Done when something has arrived, the connection has ended, or at the time `due` of the loop's clock.
 
-        One timer serves all waits: it is set anew when it fires, or where a wait is to end before it would.
+        What arrives of the body before its end is given to `push` instead, as long as that wants more; then the time is
+        over `pause` seconds later. What it raises is raised here. One timer serves all waits: it is set anew when it
+        fires, or where a wait is to end before it would.
         """
         self.is_overdue = False
+        self._push = push
+        self._pause = pause
         self._due = due
         if due < self._alarm:
             self._arm(due)
@@ -143,6 +155,7 @@ class Connection(asyncio.Protocol):
         """Make ready for the next request: drop what the last one's reader left."""
         self.headers.clear()
         self.take()
+        self._push = None
 
     def is_open(self) -> bool:
         """Whether neither side has ended the connection."""
@@ -150,6 +163,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection at once: what was not sent yet is of no use to anyone."""
+        self._push = None
         self._transport.abort()
 
     # ---------------------------------------------------------------- for the event loop
@@ -178,7 +192,8 @@ class Connection(asyncio.Protocol):
         if self._size > BUFFER_LIMIT and not self._is_paused and not self._is_lost:
             self._is_paused = True
             self._transport.pause_reading()
-        self._wake()
+        if self._push is None or not self._has_pushed(self._push):
+            self._wake()
 
     def eof_received(self) -> None:
         self._lose(None)
@@ -257,6 +272,22 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
         self._on_lost(self)
         self._wake()
+
+    def _has_pushed(self, push: Push) -> bool:
+        """Whether what has arrived was given on, and the reader need not wake up."""
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self.is_complete or self.failure is not None or not self._pieces:
+            return False
+        try:
+            wants_more = push(self.take())
+        except Exception as error:
+            self._waiter = None
+            waiter.set_exception(error)
+            return True
+        self._due = due = math.inf if self._pause is None else self._loop.time() + self._pause
+        if due < self._alarm:
+            self._arm(due)
+        return wants_more
 
     def _wake(self) -> None:
         waiter = self._waiter
