@@ -431,6 +431,104 @@ def test_one_whose_answer_is_there_is_kept_though_nobody_read_it(run: Run) -> No
     run(story)
 
 
+def test_what_arrives_is_given_on_in_the_call_that_brings_it(run: Run) -> None:
+    """No task wakes up for it: a piece is taken before anything else that is ready runs."""
+
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says([CHUNKED + b"2\r\nhi\r\n", 0.05, b"5\r\nthere\r\n", 0.05, b"3\r\nyou\r\n" + END])
+        taken: list[tuple[bytes, bool]] = []
+        tasks: list[object] = []
+
+        def take(data: bytes, is_last: bool) -> bool:
+            taken.append((data, is_last))
+            tasks.append(asyncio.current_task())
+            return True
+
+        async with client.stream(backend.url, HEADERS, b"{}") as answer:
+            assert not await answer.pump(take)
+        assert taken == [(b"hi", False), (b"there", False), (b"you", True)]
+        assert tasks[1] is None, "it was not the reader's"
+
+    run(story)
+
+
+def test_a_taker_that_has_enough_finds_the_rest_later(run: Run) -> None:
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says([CHUNKED, 0.05, b"2\r\nhi\r\n", 0.05, b"5\r\nthere\r\n", 0.05, b"3\r\nyou\r\n" + END])
+        taken: list[bytes] = []
+
+        def take(data: bytes, is_last: bool) -> bool:
+            taken.append(data)
+            return len(taken) < 2
+
+        async with client.stream(backend.url, HEADERS, b"{}") as answer:
+            assert await answer.pump(take)
+            await asyncio.sleep(0.2)
+            assert taken == [b"hi", b"there"]
+            assert await body_of(answer) == b"you"
+
+    run(story)
+
+
+@pytest.mark.parametrize("arrives", ["before it is waited for", "later"])
+def test_what_a_taker_raises_is_raised(run: Run, arrives: str) -> None:
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says([CHUNKED, 0.0 if arrives == "before it is waited for" else 0.1, b"2\r\nhi\r\n", 20.0])
+
+        def take(data: bytes, is_last: bool) -> bool:
+            raise ValueError("a fault of ours")
+
+        async with client.stream(backend.url, HEADERS, b"{}") as answer:
+            await asyncio.sleep(0.05)
+            with pytest.raises(ValueError, match="a fault of ours"):
+                await answer.pump(take)
+
+    run(story)
+
+
+def test_one_that_is_cancelled_takes_nothing_more(run: Run) -> None:
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says([CHUNKED + b"2\r\nhi\r\n", 0.05, b"5\r\nthere\r\n", 20.0])
+        taken: list[bytes] = []
+        reading: list[asyncio.Task[bool]] = []
+
+        def take(data: bytes, is_last: bool) -> bool:
+            taken.append(data)
+            reading[0].cancel()
+            return True
+
+        async with client.stream(backend.url, HEADERS, b"{}") as answer:
+            reading.append(asyncio.create_task(answer.pump(take)))
+            await asyncio.wait(reading)
+            await asyncio.sleep(0.1)
+        assert taken == [b"hi"]
+
+    run(story)
+
+
+def test_each_piece_that_is_given_on_begins_the_wait_anew(run: Run) -> None:
+    async def story(backend: Backend, client: Client) -> None:
+        pieces: list[Step] = [step for _ in range(5) for step in (0.1, b"1\r\n.\r\n")]
+        backend.says([CHUNKED, *pieces, 0.3, END], [CHUNKED, 0.1, b"1\r\n.\r\n", 20.0])
+        taken: list[bytes] = []
+
+        def take(data: bytes, is_last: bool) -> bool:
+            taken.append(data)
+            return True
+
+        async with client.stream(backend.url, HEADERS, b"{}") as answer:
+            assert not await answer.pump(take)
+        assert b"".join(taken) == b"....."
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        async with client.stream(backend.url, HEADERS, b"{}") as answer:
+            problem = await problem_of(answer.pump(take))
+        assert "sent nothing more for" in problem.message
+        assert 0.45 <= loop.time() - started < 2
+
+    run(story, Timeouts(5.0, 5.0, 0.4))
+
+
 def test_an_answer_knows_its_end_where_that_came_with_its_last_bytes(run: Run) -> None:
     async def story(backend: Backend, client: Client) -> None:
         backend.says(OK, [CHUNKED + b"2\r\nhi\r\n", 0.05, END])

@@ -109,6 +109,12 @@ class Relay:
         running = [choice for choice, last in self._last.items() if not isinstance(last, Finish)]
         choice = running[0] if running else 0
         await put(self._feed, choice, [*closing(self._last.get(choice)), Failure(problem)])
+        self._raise_refusal()
+
+    def _raise_refusal(self) -> None:
+        """Raise `ProxyError` for a failure that came before any content, so that it has its status."""
+        if self._refusal is not None:
+            raise ProxyError(self._refusal)
 
     def cut_off(self, problem: Problem) -> None:
         """End the reply now, with this failure."""
@@ -124,8 +130,7 @@ class Relay:
     async def _carry(self, source: Source) -> None:
         try:
             await source(self._feed)
-            if self._refusal is not None:
-                raise ProxyError(self._refusal)
+            self._raise_refusal()
         except ProxyError as error:
             if self.status is None:
                 raise
