@@ -52,9 +52,9 @@ async def read(answer: Answer, silence: float | None = None) -> bytes:
     """What arrives next of the body of an answer; empty at its end, or after so many seconds of silence."""
     taken: list[bytes] = []
 
-    def take(data: bytes, is_last: bool) -> bool:
+    def take(data: bytes) -> bool:
         taken.append(data)
         return False
 
-    await answer.pump(take, silence)
-    return b"".join(taken)
+    last = await answer.pump(take, silence)
+    return b"".join(taken) if last is None else last

@@ -436,17 +436,17 @@ def test_what_arrives_is_given_on_in_the_call_that_brings_it(run: Run) -> None:
 
     async def story(backend: Backend, client: Client) -> None:
         backend.says([CHUNKED + b"2\r\nhi\r\n", 0.05, b"5\r\nthere\r\n", 0.05, b"3\r\nyou\r\n" + END])
-        taken: list[tuple[bytes, bool]] = []
+        taken: list[bytes] = []
         tasks: list[object] = []
 
-        def take(data: bytes, is_last: bool) -> bool:
-            taken.append((data, is_last))
+        def take(data: bytes) -> bool:
+            taken.append(data)
             tasks.append(asyncio.current_task())
             return True
 
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert not await answer.pump(take)
-        assert taken == [(b"hi", False), (b"there", False), (b"you", True)]
+            assert await answer.pump(take) == b"you"
+        assert taken == [b"hi", b"there"]
         assert tasks[1] is None, "it was not the reader's"
 
     run(story)
@@ -457,12 +457,12 @@ def test_a_taker_that_has_enough_finds_the_rest_later(run: Run) -> None:
         backend.says([CHUNKED, 0.05, b"2\r\nhi\r\n", 0.05, b"5\r\nthere\r\n", 0.05, b"3\r\nyou\r\n" + END])
         taken: list[bytes] = []
 
-        def take(data: bytes, is_last: bool) -> bool:
+        def take(data: bytes) -> bool:
             taken.append(data)
             return len(taken) < 2
 
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert await answer.pump(take)
+            assert await answer.pump(take) is None
             await asyncio.sleep(0.2)
             assert taken == [b"hi", b"there"]
             assert await body_of(answer) == b"you"
@@ -475,7 +475,7 @@ def test_what_a_taker_raises_is_raised(run: Run, arrives: str) -> None:
     async def story(backend: Backend, client: Client) -> None:
         backend.says([CHUNKED, 0.0 if arrives == "before it is waited for" else 0.1, b"2\r\nhi\r\n", 20.0])
 
-        def take(data: bytes, is_last: bool) -> bool:
+        def take(data: bytes) -> bool:
             raise ValueError("a fault of ours")
 
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
@@ -490,9 +490,9 @@ def test_one_that_is_cancelled_takes_nothing_more(run: Run) -> None:
     async def story(backend: Backend, client: Client) -> None:
         backend.says([CHUNKED + b"2\r\nhi\r\n", 0.05, b"5\r\nthere\r\n", 20.0])
         taken: list[bytes] = []
-        reading: list[asyncio.Task[bool]] = []
+        reading: list[asyncio.Task[bytes | None]] = []
 
-        def take(data: bytes, is_last: bool) -> bool:
+        def take(data: bytes) -> bool:
             taken.append(data)
             reading[0].cancel()
             return True
@@ -512,12 +512,12 @@ def test_each_piece_that_is_given_on_begins_the_wait_anew(run: Run) -> None:
         backend.says([CHUNKED, *pieces, 0.3, END], [CHUNKED, 0.1, b"1\r\n.\r\n", 20.0])
         taken: list[bytes] = []
 
-        def take(data: bytes, is_last: bool) -> bool:
+        def take(data: bytes) -> bool:
             taken.append(data)
             return True
 
         async with client.stream(backend.url, HEADERS, b"{}") as answer:
-            assert not await answer.pump(take)
+            assert await answer.pump(take) == b""
         assert b"".join(taken) == b"....."
         loop = asyncio.get_running_loop()
         started = loop.time()

@@ -36,11 +36,11 @@ class Backend:
         if self._breaks:
             raise ProxyError(Problem(ErrorKind.BACKEND, "broken", remedy="again"))
 
-    async def pump(self, take: Take, silence: float | None = None) -> bool:
+    async def pump(self, take: Take, silence: float | None = None) -> bytes | None:
         while data := self._chunks.pop(0):
-            if not take(data, False):
-                return True
-        return False
+            if not take(data):
+                return None
+        return b""
 
 
 class Events:

@@ -28,7 +28,7 @@ class Cycle(RequestResponseCycle):
             return SENT
         kind = message["type"]
         if kind == "http.response.body" and self.response_started and not self.response_complete:
-            self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
+            self._send_body(message["body"], is_last="more_body" not in message or not message["more_body"])
         elif kind == "http.response.start" and not self.response_started:
             self._head = self._head_of(message["status"], message["headers"])
             self.response_started = True
@@ -74,8 +74,9 @@ class Cycle(RequestResponseCycle):
         if self.scope["method"] == "HEAD":
             data = self._head
         elif self.chunked_encoding:
-            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            data = b"%b%b%b" % (self._head, chunk, b"0\r\n\r\n" if is_last else b"")
+            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if self._head or is_last:
+                data = b"%b%b%b" % (self._head, data, b"0\r\n\r\n" if is_last else b"")
         elif self._ends_with_connection:
             data = self._head + body
         else:

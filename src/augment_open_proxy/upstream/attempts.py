@@ -74,30 +74,21 @@ class _Attempt:
 
     async def read(self, answer: Answer) -> None:
         """Give out the answer's events but for those that end it. Raises `ProxyError`."""
-        decoder, more = self.decoder, True
-        while more and not decoder.ended and not self._taker.is_over:
-            more = await answer.pump(self._take, SILENCE_AFTER_STOP if decoder.has_stop_reason else None)
-            if self._waiting is not None:
-                waiting, self._waiting = self._waiting, None
-                await waiting
-        self.end = decoder.close() or self.end
+        decoder, last = self.decoder, None
+        while last is None and not decoder.ended and not self._taker.is_over:
+            last = await answer.pump(self._take, SILENCE_AFTER_STOP if decoder.has_stop_reason else None)
+            await self._wait()
+        if last is not None:
+            await self._close(last)
 
     def fail(self, problem: Problem) -> None:
         """The answer broke."""
         self.end = self.decoder.fail(problem) or self.end
 
-    def _take(self, data: bytes, is_last: bool) -> bool:
+    def _take(self, data: bytes) -> bool:
         """Decode what has arrived; whether more can be taken at once."""
         decoder = self.decoder
         events = decoder.feed(data)
-        if is_last:
-            end = decoder.close()
-            if events and end and isinstance(end[-1], Failure):
-                self.has_given = True
-                self._waiting = self._taker.feed(events)  # what was said before it failed
-                events = end
-            else:
-                events += end
         if decoder.ended:
             self.end = events
             return False
@@ -105,6 +96,24 @@ class _Attempt:
             self.has_given = True
             self._waiting = self._taker.feed(events)
         return self._waiting is None and not decoder.has_stop_reason and not self._taker.is_over
+
+    async def _close(self, last: bytes) -> None:
+        """Decode the last of the answer. Its events and those of its end are one batch, unless it failed after them."""
+        events = self.decoder.feed(last)
+        end = self.decoder.close()
+        if events and end and isinstance(end[-1], Failure):
+            self.has_given = True
+            self._waiting = self._taker.feed(events)
+            await self._wait()
+            self.end = end
+        else:
+            self.end = events + end
+
+    async def _wait(self) -> None:
+        """For the taker, where it asked for it."""
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            await waiting
 
 
 class Turn:

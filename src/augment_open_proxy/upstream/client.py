@@ -68,8 +68,8 @@ def _shorter(limit: Limit, other: Limit) -> Limit:
     return other
 
 
-Take = Callable[[bytes, bool], bool]
-"""Is given what has arrived, at least one byte, and whether it is known to be the last; tells whether it wants more."""
+Take = Callable[[bytes], bool]
+"""Is given what has arrived, at least one byte; tells whether it wants more."""
 
 
 class Answer:
@@ -94,38 +94,35 @@ class Answer:
         """Whether nothing more is to be read; where it is not known, it is not."""
         return self._connection.is_complete and not self._connection.has_data and self._unpacker is None
 
-    async def pump(self, take: Take, silence: float | None = None) -> bool:
-        """Give `take` what arrives, until it wants no more: whether it has had enough before the end.
+    async def pump(self, take: Take, silence: float | None = None) -> bytes | None:
+        """Give `take` what arrives: `None` once it wants no more, else what is known to be the last, which it was not given.
 
         A silence of `silence` seconds counts as the end. What arrives is given on in the very call that brings it, and
         no task wakes up for it. Raises `ProxyError`, and what `take` raises.
         """
         connection, unpacker = self._connection, self._unpacker
-        has_enough = False
-
-        def push(data: bytes) -> bool:
-            nonlocal has_enough
-            self._is_first = False
-            has_enough = not take(data, False)
-            return not has_enough
-
-        while not has_enough:
+        while True:
             data = connection.take() if unpacker is None else await self._unpacked(unpacker)
             if data:
                 self._is_first = False
-                has_enough = not take(data, self.is_at_end)
+                if self.is_at_end:
+                    return data
+                if not take(data):
+                    return None
             elif connection.is_complete:
-                return False
+                return b""
             elif connection.failure is not None:
                 raise ProxyError(_broken(connection.failure))
             else:
                 pause = self._between.seconds if silence is None else silence
-                await connection.news(self._due(silence), push if unpacker is None else None, pause)
+                await connection.news(self._due(silence), take if unpacker is None else None, pause)
+                self._is_first = self._is_first and not connection.has_pushed
+                if connection.has_pushed_enough:
+                    return None
                 if connection.is_overdue:
                     if silence is not None:
-                        return False
+                        return b""
                     raise ProxyError(_overdue(self._first if self._is_first else self._between))
-        return True
 
     def _due(self, silence: float | None) -> float:
         """When a wait that begins now has taken too long, by the loop's clock."""
@@ -137,13 +134,13 @@ class Answer:
         """The body of an answer that is no success, within bounds; what is there of it where it breaks."""
         body = bytearray()
 
-        def take(data: bytes, is_last: bool) -> bool:
+        def take(data: bytes) -> bool:
             body.extend(data)
             return len(body) < _ERROR_BODY_LIMIT
 
         with suppress(ProxyError, TimeoutError):  # its status is known, and says more
             async with asyncio.timeout(_ERROR_BODY_SECONDS):
-                await self.pump(take)
+                body.extend(await self.pump(take) or b"")
         return bytes(body[:_ERROR_BODY_LIMIT])
 
     async def _unpacked(self, unpacker: Unpacker) -> bytes:

@@ -53,6 +53,8 @@ class Connection(asyncio.Protocol):
         "_waiter",
         "failure",
         "has_head",
+        "has_pushed",
+        "has_pushed_enough",
         "headers",
         "idle_since",
         "is_complete",
@@ -78,6 +80,10 @@ class Connection(asyncio.Protocol):
         """Why the answer will not arrive whole."""
         self.is_overdue = False
         """Whether the last wait ended because its time was over."""
+        self.has_pushed = False
+        """Whether something was given on in the last wait."""
+        self.has_pushed_enough = False
+        """Whether whom it was given to wants no more."""
         self._loop = asyncio.get_running_loop()
         self._on_lost = on_lost
         self._is_lost = False
@@ -136,7 +142,7 @@ class Connection(asyncio.Protocol):
         over `pause` seconds later. What it raises is raised here. One timer serves all waits: it is set anew when it
         fires, or where a wait is to end before it would.
         """
-        self.is_overdue = False
+        self.is_overdue = self.has_pushed = self.has_pushed_enough = False
         self._push = push
         self._pause = pause
         self._due = due
@@ -275,11 +281,17 @@ class Connection(asyncio.Protocol):
 
     def _has_pushed(self, push: Push) -> bool:
         """Whether what has arrived was given on, and the reader need not wake up."""
-        waiter = self._waiter
-        if waiter is None or waiter.done() or self.is_complete or self.failure is not None or not self._pieces:
+        waiter, pieces = self._waiter, self._pieces
+        if waiter is None or waiter.done() or self.is_complete or self.failure is not None or not pieces:
             return False
         try:
-            wants_more = push(self.take())
+            if len(pieces) == 1 and not self._is_paused:  # as most reads of the network are; without a call, for speed
+                self._size = 0
+                data = pieces.pop()
+            else:
+                data = self.take()
+            self.has_pushed = True
+            wants_more = push(data)
         except Exception as error:
             self._waiter = None
             waiter.set_exception(error)
@@ -287,6 +299,7 @@ class Connection(asyncio.Protocol):
         self._due = due = math.inf if self._pause is None else self._loop.time() + self._pause
         if due < self._alarm:
             self._arm(due)
+        self.has_pushed_enough = not wants_more
         return wants_more
 
     def _wake(self) -> None:
