@@ -21,7 +21,9 @@ def sse(frames: Iterable[Frame]) -> bytes:
             out += (b"event: ", name, b"\ndata: ", data, b"\n\n")
     written = b"".join(out)
     # A single byte is found much faster than all of a character, and the last one is the rarest.
-    return _without_line_ends(written) if 0xA8 in written or 0xA9 in written or 0x85 in written else written
+    if written.isascii() or not (0xA8 in written or 0xA9 in written or 0x85 in written):
+        return written
+    return _without_line_ends(written)
 
 
 def _without_line_ends(data: bytes) -> bytes:

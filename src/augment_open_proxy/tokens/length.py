@@ -14,6 +14,9 @@ BYTES_PER_TOKEN = 3.9
 _SAMPLES, _SAMPLE = 64, 128
 """A longer text is judged by so many samples of so many characters, evenly spread."""
 
+_JOINED = 256 * 1024
+"""Characters up to which texts are put together, which takes less time than to find the places of the samples."""
+
 _MOST_BYTES_PER_TOKEN = 64
 """Runs of one character: the longest tokens are those of spaces (128) and of rules such as `====` (64)."""
 
@@ -84,10 +87,10 @@ def _judged(text: str | bytes, size: int) -> int:
 
 
 def estimate_texts(texts: Sequence[str]) -> int:
-    """`estimate_text` of the texts as lines, without putting them together: only samples of long ones are read."""
+    """`estimate_text` of the texts as lines; those of a large request are not put together, only sampled."""
     ends = list(accumulate([len(text) + 1 for text in texts]))
     size = ends[-1] - 1 if ends else 0
-    if size <= _SAMPLES * _SAMPLE:
+    if size <= _JOINED:
         return estimate_text("\n".join(texts))
     samples = [_sample(texts, ends, start) for start in range(0, size, size // _SAMPLES)]
     return _judged("".join(samples), size)

@@ -95,7 +95,7 @@ class Answer:
         return self._connection.is_complete and not self._connection.has_data and self._unpacker is None
 
     async def pump(self, take: Take, silence: float | None = None) -> bytes | None:
-        """Give `take` what arrives: `None` once it wants no more, else what is known to be the last, which it was not given.
+        """Give `take` what arrives: `None` once it wants no more, else what is known to be the last, not given to it.
 
         A silence of `silence` seconds counts as the end. What arrives is given on in the very call that brings it, and
         no task wakes up for it. Raises `ProxyError`, and what `take` raises.
