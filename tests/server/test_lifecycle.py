@@ -149,6 +149,18 @@ def test_a_connection_that_was_just_opened_has_its_request_answered(
     assert b"\r\nconnection: close\r\n" in answer
 
 
+def test_what_arrives_on_an_idle_connection_as_it_stops_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "READ_FIRST", 2)
+    head = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with running_proxy() as proxy, socket.create_connection(address_of(proxy), timeout=10) as connection:
+        connection.sendall(head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        proxy.stop()
+        proxy.wait_for(lambda: httpx.get(f"{proxy.url}/readyz", timeout=5).status_code == 503)
+        connection.sendall(head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 503 "), "it is not reset"
+
+
 def test_a_connection_that_asks_nothing_keeps_nobody_waiting() -> None:
     with running_proxy() as proxy, socket.create_connection(address_of(proxy), timeout=10) as connection:
         started = time.monotonic()
