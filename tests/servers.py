@@ -112,6 +112,10 @@ async def _serve(
                 started.append(Proxy(url, simulator, lines, loop, server))
                 ready.set()
 
+            def end() -> None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed where the test itself has stopped the proxy
+                    loop.call_soon_threadsafe(setattr, server, "should_exit", True)
+
             server = Server(app, settings.shutdown_grace, on_ready)
-            stop.append(lambda: loop.call_soon_threadsafe(setattr, server, "should_exit", True))
+            stop.append(end)
             await server.serve(sockets)
