@@ -113,7 +113,7 @@ async def _serve(
                 ready.set()
 
             def end() -> None:
-                with contextlib.suppress(RuntimeError):  # the loop is closed where the test itself has stopped the proxy
+                with contextlib.suppress(RuntimeError):  # its loop is closed where the test has stopped it
                     loop.call_soon_threadsafe(setattr, server, "should_exit", True)
 
             server = Server(app, settings.shutdown_grace, on_ready)
