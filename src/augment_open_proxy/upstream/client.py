@@ -114,7 +114,7 @@ class Answer:
             elif connection.failure is not None:
                 raise ProxyError(_broken(connection.failure))
             else:
-                pause = self._between.seconds if silence is None else silence
+                pause = self._between.due(0.0) if silence is None else silence
                 await connection.news(self._due(silence), take if unpacker is None else None, pause)
                 self._is_first = self._is_first and not connection.has_pushed
                 if connection.has_pushed_enough:

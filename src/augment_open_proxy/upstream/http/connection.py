@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         self._ends_with_connection = False
         self._waiter: asyncio.Future[None] | None = None
         self._push: Push | None = None
-        self._pause: float | None = None
+        self._pause = math.inf
         self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._alarm = math.inf
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
         return data
 
-    def news(self, due: float, push: Push | None = None, pause: float | None = None) -> asyncio.Future[None]:
+    def news(self, due: float, push: Push | None = None, pause: float = math.inf) -> asyncio.Future[None]:
         """Done when something has arrived, the connection has ended, or at the time `due` of the loop's clock.
 
         What arrives of the body before its end is given to `push` instead, as long as that wants more; then the time is
@@ -146,8 +146,9 @@ class Connection(asyncio.Protocol):
         self._push = push
         self._pause = pause
         self._due = due
-        if due < self._alarm:
-            self._arm(due)
+        soonest = due if push is None else min(due, self._loop.time() + pause)
+        if soonest < self._alarm:
+            self._arm(soonest)
         waiter = self._waiter = self._loop.create_future()
         return waiter
 
@@ -296,9 +297,7 @@ class Connection(asyncio.Protocol):
             self._waiter = None
             waiter.set_exception(error)
             return True
-        self._due = due = math.inf if self._pause is None else self._loop.time() + self._pause
-        if due < self._alarm:
-            self._arm(due)
+        self._due = self._loop.time() + self._pause
         self.has_pushed_enough = not wants_more
         return wants_more
 
