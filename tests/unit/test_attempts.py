@@ -13,8 +13,8 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Event, Failure, Finish
 from augment_open_proxy.upstream.attempts import Turn, Upstream
 from augment_open_proxy.upstream.budget import RetryBudget
-from augment_open_proxy.upstream.client import Take
 from augment_open_proxy.upstream.credentials import CredentialSource
+from augment_open_proxy.upstream.http.connection import Take
 from augment_open_proxy.upstream.listing import Listing
 
 ID = "00000000-0000-4000-8000-000000000001"

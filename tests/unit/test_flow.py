@@ -116,6 +116,16 @@ def test_who_cancels_the_wait_cancels_what_is_left() -> None:
 # --- side_by_side ---
 
 
+@source
+async def silent(choice: int, ended: list[int]) -> AsyncGenerator[Batch]:
+    """One that begins, and says no more; `ended` is told its end."""
+    try:
+        yield choice, OPENING
+        await asyncio.Event().wait()
+    finally:
+        ended.append(choice)
+
+
 def test_one_source_is_itself() -> None:
     alone = of()
     assert side_by_side([alone]) is alone
@@ -168,21 +178,13 @@ def test_what_one_raises_is_raised_when_the_others_have_ended() -> None:
     ended: list[int] = []
 
     @source
-    async def silent(choice: int) -> AsyncGenerator[Batch]:
-        try:
-            yield choice, OPENING
-            await asyncio.Event().wait()
-        finally:
-            ended.append(choice)
-
-    @source
     async def breaking() -> AsyncGenerator[Batch]:
         yield 1, OPENING
         raise OSError("it broke")
 
     async def story() -> None:
         with pytest.raises(OSError, match="it broke"):
-            await drained(side_by_side([silent(0), breaking(), silent(2)]))
+            await drained(side_by_side([silent(0, ended), breaking(), silent(2, ended)]))
         assert sorted(ended) == [0, 2]
 
     play(story)
@@ -191,16 +193,8 @@ def test_what_one_raises_is_raised_when_the_others_have_ended() -> None:
 def test_who_leaves_ends_all() -> None:
     ended: list[int] = []
 
-    @source
-    async def silent(choice: int) -> AsyncGenerator[Batch]:
-        try:
-            yield choice, OPENING
-            await asyncio.Event().wait()
-        finally:
-            ended.append(choice)
-
     async def story() -> None:
-        task = asyncio.create_task(drained(side_by_side([silent(0), silent(1)])))
+        task = asyncio.create_task(drained(side_by_side([silent(0, ended), silent(1, ended)])))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

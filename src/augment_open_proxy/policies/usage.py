@@ -46,8 +46,7 @@ class UsageEstimate:
             elif type(event) is Opening:
                 self._input = event.input_estimate
         self._open = estimate
-        if estimate.size >= KEPT or len(estimate.pieces) >= _PIECES:
-            estimate.bound()
+        estimate.bound()
         last = events[-1]
         if type(last) is Finish:
             events[-1] = msgspec.structs.replace(last, usage=self._completed(last.usage))

@@ -28,7 +28,7 @@ class Cycle(RequestResponseCycle):
             return SENT
         kind = message["type"]
         if kind == "http.response.body" and self.response_started and not self.response_complete:
-            self._send_body(message["body"], is_last="more_body" not in message or not message["more_body"])
+            self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
         elif kind == "http.response.start" and not self.response_started:
             self._head = self._head_of(message["status"], message["headers"])
             self.response_started = True

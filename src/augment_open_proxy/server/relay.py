@@ -176,9 +176,7 @@ class Relay:
         sending = self._send({"type": "http.response.body", "body": data, "more_body": not last})
         if sending is not SENT:
             return at_once(self._wait_for(sending, last=last))
-        self._is_over = last
-        self._sending = False
-        self._last_sent = self._loop.time()
+        self._wrote(last=last)
         return None
 
     async def _begin(self, data: bytes, *, last: bool) -> None:

@@ -76,7 +76,7 @@ class _Attempt:
         """Give out the answer's events but for those that end it. Raises `ProxyError`."""
         decoder, last = self.decoder, None
         while last is None and not decoder.ended and not self._taker.is_over:
-            last = await answer.pump(self._take, SILENCE_AFTER_STOP if decoder.has_stop_reason else None)
+            last = await answer.pump(self._take, None if decoder.stop_reason is None else SILENCE_AFTER_STOP)
             await self._wait()
         if last is not None:
             await self._close(last)
@@ -95,7 +95,7 @@ class _Attempt:
         if events:
             self.has_given = True
             self._waiting = self._taker.feed(events)
-        return self._waiting is None and not decoder.has_stop_reason and not self._taker.is_over
+        return self._waiting is None and decoder.stop_reason is None and not self._taker.is_over
 
     async def _close(self, last: bytes) -> None:
         """Decode the last of the answer. Its events and those of its end are one batch, unless it failed after them."""

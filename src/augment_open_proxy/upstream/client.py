@@ -7,7 +7,6 @@ the three timeouts, and that what goes wrong is a `ProxyError`. Leaving the `asy
 import asyncio
 import math
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +17,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, Remed
 from augment_open_proxy.upstream import problems
 from augment_open_proxy.upstream.http.address import Address, AddressError, HeaderError, parse_address
 from augment_open_proxy.upstream.http.coding import CodingError, UnknownCodingError, Unpacker, unpacker_of
-from augment_open_proxy.upstream.http.connection import Connection
+from augment_open_proxy.upstream.http.connection import Connection, Take
 from augment_open_proxy.upstream.http.opening import open_connection
 from augment_open_proxy.upstream.http.pool import Pool
 from augment_open_proxy.upstream.http.proxying import ProxyUnusableError, environment_proxies
@@ -66,10 +65,6 @@ def _shorter(limit: Limit, other: Limit) -> Limit:
     if other.seconds is None or (limit.seconds is not None and limit.seconds <= other.seconds):
         return limit
     return other
-
-
-Take = Callable[[bytes], bool]
-"""Is given what has arrived, at least one byte; tells whether it wants more."""
 
 
 class Answer:

@@ -59,9 +59,8 @@ class Decoder:
         self._open: type[Text] | type[Thinking] | None = None
         self._calls: set[str] = set()
         self._started_calls: set[str] = set()
-        self.has_stop_reason = False
-        """Whether the backend has said that the turn ended; only usage is to be expected after that."""
-        self._stop_reason: int | None = None
+        self.stop_reason: int | None = None
+        """Why the turn ended, where the backend has said so; only usage is to be expected after that."""
         self._unspecified_at: list[int] = []
         self._usage = Usage()
         self._line_count = 0
@@ -170,8 +169,7 @@ class Decoder:
         if reason == StopReason.UNSPECIFIED:
             self._unspecified_at.append(self._line_count)
         else:
-            self._stop_reason = reason
-            self.has_stop_reason = True
+            self.stop_reason = reason
 
     # --------------------------------------------------------------- blocks
 
@@ -222,9 +220,9 @@ class Decoder:
 
     def _final_reason(self) -> int | None:
         """The stop reason. UNSPECIFIED ends a turn only where the last line, and no other, says it."""
-        if self._stop_reason is None and self._unspecified_at == [self._line_count]:
+        if self.stop_reason is None and self._unspecified_at == [self._line_count]:
             return StopReason.UNSPECIFIED.value
-        return self._stop_reason
+        return self.stop_reason
 
     def _fail(self, problem: Problem, events: list[Event]) -> None:
         self._stop_open(events, is_cut=True)

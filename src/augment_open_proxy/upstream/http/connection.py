@@ -19,8 +19,8 @@ _JOINED = 64 * 1024
 _WITHOUT_BODY = (204, 304)
 
 
-Push = Callable[[bytes], bool]
-"""Takes some of a body as it arrives, and tells whether it wants more so."""
+Take = Callable[[bytes], bool]
+"""Is given what has arrived of a body, at least one byte; tells whether it wants more."""
 
 
 class _RefusedError(Exception):
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
         self._is_kept_alive = False
         self._ends_with_connection = False
         self._waiter: asyncio.Future[None] | None = None
-        self._push: Push | None = None
+        self._push: Take | None = None
         self._pause = math.inf
         self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
         return data
 
-    def news(self, due: float, push: Push | None = None, pause: float = math.inf) -> asyncio.Future[None]:
+    def news(self, due: float, push: Take | None = None, pause: float = math.inf) -> asyncio.Future[None]:
         """Done when something has arrived, the connection has ended, or at the time `due` of the loop's clock.
 
         What arrives of the body before its end is given to `push` instead, as long as that wants more; then the time is
@@ -280,19 +280,14 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
         self._wake()
 
-    def _has_pushed(self, push: Push) -> bool:
+    def _has_pushed(self, push: Take) -> bool:
         """Whether what has arrived was given on, and the reader need not wake up."""
-        waiter, pieces = self._waiter, self._pieces
-        if waiter is None or waiter.done() or self.is_complete or self.failure is not None or not pieces:
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self.is_complete or self.failure is not None or not self._pieces:
             return False
+        self.has_pushed = True
         try:
-            if len(pieces) == 1 and not self._is_paused:  # as most reads of the network are; without a call, for speed
-                self._size = 0
-                data = pieces.pop()
-            else:
-                data = self.take()
-            self.has_pushed = True
-            wants_more = push(data)
+            wants_more = push(self.take())
         except Exception as error:
             self._waiter = None
             waiter.set_exception(error)
