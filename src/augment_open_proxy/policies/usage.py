@@ -17,9 +17,9 @@ def prepare(request: ChatRequest) -> tuple[ChatRequest, "UsageEstimate"]:
 
 
 KEPT = 2**16
-"""Characters."""
-_PIECES = 256
-"""Pieces that are kept before they are put together."""
+"""Characters that are counted together."""
+_PIECES, _LONG = 256, 2**13
+"""Pieces that are kept before they are put together, and the characters of one that is not kept as a piece."""
 
 
 class UsageEstimate:
@@ -35,21 +35,20 @@ class UsageEstimate:
         self._open = self._said
 
     def feed(self, events: list[Event]) -> list[Event]:
-        estimate = self._open
+        pieces = self._open.pieces
         for event in events:
             if type(event) is BlockDelta:
-                estimate.size += len(event.text)
-                estimate.pieces.append(event.text)
+                text = event.text
+                pieces.append(text)
+                if len(pieces) >= _PIECES or len(text) >= _LONG:
+                    self._open.bound()
             elif type(event) is BlockStart:
-                estimate.bound()
-                estimate = self._thought if type(event.block) is Thinking else self._said
+                self._open = self._thought if type(event.block) is Thinking else self._said
+                pieces = self._open.pieces
             elif type(event) is Opening:
                 self._input = event.input_estimate
-        self._open = estimate
-        estimate.bound()
-        last = events[-1]
-        if type(last) is Finish:
-            events[-1] = msgspec.structs.replace(last, usage=self._completed(last.usage))
+            elif type(event) is Finish:
+                events[-1] = msgspec.structs.replace(event, usage=self._completed(event.usage))
         return events
 
     def _completed(self, usage: Usage) -> Usage:
@@ -75,8 +74,6 @@ class _Estimate:
     def __init__(self) -> None:
         self.pieces: list[str] = []
         """What is not counted yet; new pieces are added here."""
-        self.size = 0
-        """Their characters."""
         self._tokens = 0
 
     def tokens(self) -> int:
@@ -84,10 +81,7 @@ class _Estimate:
 
     def bound(self) -> None:
         """Count what is long enough, in parts of the same size, however the pieces were cut."""
-        if self.size < KEPT and len(self.pieces) < _PIECES:
-            return
         text = "".join(self.pieces)
-        whole = self.size - self.size % KEPT
+        whole = len(text) - len(text) % KEPT
         self._tokens += sum(estimate_text(text[start : start + KEPT]) for start in range(0, whole, KEPT))
-        self.pieces = [text[whole:]]
-        self.size -= whole
+        self.pieces[:] = [text[whole:]]

@@ -254,10 +254,11 @@ class _Choice:
         if not out:
             return None
         last = out[-1]
-        kind = type(last)
-        if kind is Finish:  # what is pure knows no time
+        if type(last) is Finish:  # what is pure knows no time
             out = [*out[:-1], msgspec.structs.replace(last, at=int(time.time()))]
-        self.is_over = kind is Finish or kind is Failure
+            self.is_over = True
+        elif type(last) is Failure:
+            self.is_over = True
         return self._sink(self._number, out)
 
 

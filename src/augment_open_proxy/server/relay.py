@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
-from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, closing
+from augment_open_proxy.core.events import BlockDelta, Cancelled, Event, Failure, Finish, Opening, closing
 from augment_open_proxy.dialects.dialect import Renderer
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Recorder
 from augment_open_proxy.server.alarms import alarms
@@ -146,6 +146,9 @@ class Relay:
         last = self._last[choice] = events[-1]
         kind = type(last)
         self._recorder.feed(events, choice)
+        if kind is BlockDelta and self.status is not None:  # as most are, first for speed
+            data = self._renderer.feed(events, choice)
+            return self._write(data) if data else None
         if self.status is None and not self._at_once:
             if isinstance(last, Failure):
                 self._refusal = last.problem
@@ -153,10 +156,7 @@ class Relay:
             if kind is Opening:
                 self._held.append((choice, events))
                 return None
-        held = self._rendered_held() if self._held else None
-        data = self._renderer.feed(events, choice)
-        if held is not None:
-            data = held + data
+        data = self._rendered_held() + self._renderer.feed(events, choice)
         if kind is Finish or kind is Cancelled:
             self._left -= 1
         is_last = self._left == 0 or kind is Failure
@@ -169,14 +169,16 @@ class Relay:
 
     def _write(self, data: bytes, *, last: bool = False) -> Waiting:
         """Send some of the body, and the head before it."""
-        self._sending = True
         self._pause = FIRST_HEARTBEAT
         if self.status is None:
+            self._sending = True
             return at_once(self._begin(data, last=last))
         sending = self._send({"type": "http.response.body", "body": data, "more_body": not last})
         if sending is not SENT:
+            self._sending = True
             return at_once(self._wait_for(sending, last=last))
-        self._wrote(last=last)
+        self._is_over = last
+        self._last_sent = self._loop.time()
         return None
 
     async def _begin(self, data: bytes, *, last: bool) -> None:

@@ -191,6 +191,8 @@ class Connection(asyncio.Protocol):
         else:
             if len(self._pieces) > pieces or self.has_head is not had_head:
                 self._unused = 0
+                if self._push is not None and not self.is_complete and self._has_pushed(self._push):
+                    return
             else:
                 self._unused += len(data)
                 if self._unused > HEAD_LIMIT and not self.is_complete:
@@ -199,8 +201,7 @@ class Connection(asyncio.Protocol):
         if self._size > BUFFER_LIMIT and not self._is_paused and not self._is_lost:
             self._is_paused = True
             self._transport.pause_reading()
-        if self._push is None or not self._has_pushed(self._push):
-            self._wake()
+        self._wake()
 
     def eof_received(self) -> None:
         self._lose(None)
@@ -281,20 +282,25 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _has_pushed(self, push: Take) -> bool:
-        """Whether what has arrived was given on, and the reader need not wake up."""
+        """Whether what has arrived was given on; the reader wakes up where no more is wanted."""
         waiter = self._waiter
-        if waiter is None or waiter.done() or self.is_complete or self.failure is not None or not self._pieces:
+        if waiter is None or waiter.done():
             return False
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         self.has_pushed = True
         try:
-            wants_more = push(self.take())
+            wants_more = push(data)
         except Exception as error:
             self._waiter = None
             waiter.set_exception(error)
             return True
         self._due = self._loop.time() + self._pause
-        self.has_pushed_enough = not wants_more
-        return wants_more
+        if not wants_more:
+            self.has_pushed_enough = True
+            self._wake()
+        return True
 
     def _wake(self) -> None:
         waiter = self._waiter
