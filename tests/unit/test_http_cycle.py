@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from augment_open_proxy.server.asgi import body_of
 from augment_open_proxy.server.http_cycle import Cycle
 
 START = "http.response.start"
@@ -135,6 +136,39 @@ def test_a_body_of_another_length_than_announced_is_an_error(data: bytes) -> Non
 def test_what_is_out_of_order_is_an_error(messages: tuple[dict[str, Any], ...]) -> None:
     with pytest.raises(RuntimeError, match="does not belong here"):
         sent(*messages)
+
+
+@pytest.mark.parametrize("headers", [(), ((b"content-length", b"4"),)])
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+def test_parts_of_a_body_need_no_message(headers: tuple[tuple[bytes, bytes], ...], method: str) -> None:
+    parts = [b"ab", b"", b"cd", b""]
+
+    async def run() -> list[bytes]:
+        transport = Transport()
+        cycle = cycle_on(transport, method, ends=[])
+        await cycle.send(start(*headers))
+        send_body = body_of(cycle.send)
+        assert send_body == cycle.send_body
+        for number, part in enumerate(parts):
+            await send_body(part, number < len(parts) - 1)
+        return transport.written
+
+    messages = [body(part, more=number < len(parts) - 1) for number, part in enumerate(parts)]
+    assert asyncio.run(run()) == sent(start(*headers), *messages, method=method)[0]
+
+
+def test_another_server_is_sent_a_message_for_each_part() -> None:
+    messages: list[Any] = []
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    async def run() -> None:
+        await body_of(send)(b"a", True)
+        await body_of(send)(b"", False)
+
+    asyncio.run(run())
+    assert messages == [body(b"a", more=True), body(b"")]
 
 
 def test_a_client_that_was_answered_is_not_asked_for_its_body() -> None:

@@ -5,7 +5,7 @@
 3. Then exactly one terminal: `Finish`, `Failure` or `Cancelled`. It closes an open block first. Nothing follows it.
 """
 
-from typing import Literal
+from typing import Literal, final
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -68,6 +68,7 @@ class BlockStart(Struct, frozen=True, tag="block_start"):
     block: Block
 
 
+@final  # so that `type(event) is BlockDelta`, which is fast, tells a type checker as much as `isinstance`
 class BlockDelta(Struct, frozen=True, tag="block_delta"):
     """More text (or arguments) of the open block; never empty."""
 
@@ -114,8 +115,6 @@ def closing(last: "Event | None") -> list["Event"]:
 
 def begins(events: "list[Event]", kind: type[Block]) -> bool:
     """Whether a block of this kind begins in `events`: a machine for a rare kind lets most batches pass as they are."""
-    if len(events) == 1 and type(events[0]) is BlockDelta:
-        return False  # as most batches are that come alone
     return kind in [type(event.block) for event in events if type(event) is BlockStart]
 
 

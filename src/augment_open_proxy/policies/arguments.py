@@ -24,8 +24,12 @@ class WholeArguments:
         self._deltas: list[BlockDelta] = []
         self._failed = False
 
+    @property
+    def rests(self) -> bool:
+        return self._start is None and not self._failed
+
     def feed(self, events: list[Event]) -> list[Event]:
-        if self._start is None and not self._failed and not begins(events, ToolCall):
+        if self.rests and not begins(events, ToolCall):
             return events
         out: list[Event] = []
         for event in events:

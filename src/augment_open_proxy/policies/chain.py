@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Message
-from augment_open_proxy.core.events import Event
+from augment_open_proxy.core.events import BlockDelta, Event
 from augment_open_proxy.policies import (
     arguments,
     call_limit,
@@ -25,7 +25,10 @@ from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, TokenCounter
 
 
 class Feed(Protocol):
-    """A machine between the backend's events and the client: a batch in, a batch out."""
+    """A machine between the backend's events and the client: a batch in, a batch out.
+
+    One for blocks of some kind may have `rests`: while that is true, deltas pass it as they are, and do not wake it.
+    """
 
     def feed(self, events: list[Event]) -> list[Event]: ...
 
@@ -70,13 +73,17 @@ class Chain:
             request, feed = prepare(request)
             if feed is not None:
                 self._feeds.insert(0, feed)
+        self._awake = self._feeds
         self.request = request
 
     def feed(self, events: list[Event]) -> list[Event]:
-        for feed in self._feeds:
+        is_delta = len(events) == 1 and type(events[0]) is BlockDelta  # as most are that come alone
+        for feed in self._awake if is_delta else self._feeds:
             if not events:
                 break
             events = feed.feed(events)
+        if not is_delta:
+            self._awake = [feed for feed in self._feeds if not getattr(feed, "rests", False)]
         return events
 
     def again(self) -> ChatRequest | None:

@@ -61,20 +61,21 @@ class OutputLimit:
 
     def _takes_whole(self, events: list[Event]) -> bool:
         """Whether there is so much room that nothing need be counted."""
-        texts: list[str] = []
-        most, is_call = self._bytes, self._is_call
+        uncounted, most, is_call = self._uncounted, self._bytes, self._is_call
+        before = len(uncounted)
         for event in events:
             if type(event) is BlockDelta:
-                texts.append(event.text)
-                most += len(event.text) if event.text.isascii() else 4 * len(event.text)
+                text = event.text
+                uncounted.append(text)
+                most += len(text) if text.isascii() else 4 * len(text)
             elif type(event) is BlockStart:
                 is_call = type(event.block) is ToolCall
         if self._left <= 0 or most > self._left:
+            del uncounted[before:]
             return False
         self._bytes, self._is_call = most, is_call
-        self._uncounted += texts
-        if len(self._uncounted) > _PIECES:
-            self._uncounted = ["".join(self._uncounted)]
+        if len(uncounted) > _PIECES:
+            self._uncounted = ["".join(uncounted)]
         return True
 
     def _count_up(self) -> bool:

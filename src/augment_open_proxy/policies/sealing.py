@@ -48,8 +48,12 @@ class Sealing:
         self._carries = output != "sealed"
         self._pieces: list[str] | None = None
 
+    @property
+    def rests(self) -> bool:
+        return self._pieces is None
+
     def feed(self, events: list[Event]) -> list[Event]:
-        if self._pieces is None and not begins(events, Thinking):
+        if self.rests and not begins(events, Thinking):
             return events
         out: list[Event] = []
         for event in events:
@@ -77,8 +81,12 @@ class Hiding:
         self._hidden = 0
         self._is_hiding = False
 
+    @property
+    def rests(self) -> bool:
+        return not self._hidden
+
     def feed(self, events: list[Event]) -> list[Event]:
-        if not self._hidden and not begins(events, Thinking):
+        if self.rests and not begins(events, Thinking):
             return events
         out: list[Event] = []
         for event in events:

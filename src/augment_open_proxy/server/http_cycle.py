@@ -24,28 +24,34 @@ class Cycle(RequestResponseCycle):
 
     def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]  # whoever awaits it sees no difference
         """An ASGI message of the answer: its start, then its body in one or more. Raises `RuntimeError` for others."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            return self.send_body(message.get("body", b""), message.get("more_body", False))
+        if kind != "http.response.start" or self.response_started:
+            raise RuntimeError(f"{kind} does not belong here: started {self.response_started}")
+        if not self.disconnected:
+            self._head = self._head_of(message["status"], message["headers"])
+        self.response_started = True
+        self.waiting_for_100_continue = False  # nobody is asked for a body that is refused
+        return SENT
+
+    def send_body(self, body: bytes, more_follows: bool) -> Awaitable[None]:
+        """A part of the body, as `send` takes it in a message. Raises `RuntimeError` where none belongs."""
         if self.disconnected:
             return SENT
         if self.flow.write_paused:
-            return self._send_once_drained(message)
-        kind = message["type"]
-        if kind == "http.response.body" and self.response_started and not self.response_complete:
-            body = message.get("body", b"")
-            if self._is_amid_chunks and body and message.get("more_body"):
-                self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))  # as most are; without a call, for speed
-            else:
-                self._send_body(body, is_last=not message.get("more_body"))
-        elif kind == "http.response.start" and not self.response_started:
-            self._head = self._head_of(message["status"], message["headers"])
-            self.response_started = True
-            self.waiting_for_100_continue = False  # nobody is asked for a body that is refused
+            return self._send_once_drained(body, more_follows)
+        if self._is_amid_chunks and body and more_follows:  # as most are
+            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        elif self.response_started and not self.response_complete:
+            self._write_body(body, is_last=not more_follows)
         else:
-            raise RuntimeError(f"{kind} does not belong here: started {self.response_started}")
+            raise RuntimeError(f"a body does not belong here: started {self.response_started}")
         return SENT
 
-    async def _send_once_drained(self, message: Any) -> None:
+    async def _send_once_drained(self, body: bytes, more_follows: bool) -> None:
         await self.flow.drain()
-        await self.send(message)
+        await self.send_body(body, more_follows)
 
     def _head_of(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
         """Raises `RuntimeError` where a header would be read as more than one."""
@@ -75,7 +81,7 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError("a header of the answer holds what none may")
         return head + b"\r\n"
 
-    def _send_body(self, body: bytes, *, is_last: bool) -> None:
+    def _write_body(self, body: bytes, *, is_last: bool) -> None:
         """Raises `RuntimeError` where it is not as long as the head says."""
         if self.scope["method"] == "HEAD":
             data = self._head

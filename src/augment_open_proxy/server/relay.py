@@ -9,7 +9,7 @@ from augment_open_proxy.core.events import BlockDelta, Cancelled, Event, Failure
 from augment_open_proxy.dialects.dialect import Renderer
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Recorder
 from augment_open_proxy.server.alarms import alarms
-from augment_open_proxy.server.asgi import SENT, Headers, Receive, Send
+from augment_open_proxy.server.asgi import SENT, Headers, Receive, Send, body_of
 from augment_open_proxy.server.flow import Source, Waiting, at_once, put
 
 FIRST_HEARTBEAT, HEARTBEAT = 5.0, 10.0
@@ -46,6 +46,7 @@ class Relay:
         """
         self._relays = relays
         self._send = send
+        self._send_body = body_of(send)
         self._renderer = renderer
         self._headers = headers
         self._recorder = recorder
@@ -173,7 +174,7 @@ class Relay:
         if self.status is None:
             self._sending = True
             return at_once(self._begin(data, last=last))
-        sending = self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        sending = self._send_body(data, not last)
         if sending is not SENT:
             self._sending = True
             return at_once(self._wait_for(sending, last=last))
@@ -183,7 +184,7 @@ class Relay:
 
     async def _begin(self, data: bytes, *, last: bool) -> None:
         await self._send_head(len(data) if last else None)
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        await self._send_body(data, not last)
         self._wrote(last=last)
 
     async def _wait_for(self, sending: Awaitable[None], *, last: bool) -> None:

@@ -40,9 +40,10 @@ class MessagesStream:
     def feed(self, events: list[Event], choice: int = 0) -> list[Frame]:
         frames: list[Frame] = []
         for event in events:
+            if type(event) is BlockDelta:  # as most are; a pattern takes longer
+                frames.append((_DELTA, self._before + _json(event.text) + b"}}"))
+                continue
             match event:
-                case BlockDelta():
-                    frames.append((_DELTA, self._before + _json(event.text) + b"}}"))
                 case BlockStart(index=index, block=block):
                     frames.append(self._start(index, block))
                 case BlockStop(index=index, opaque=opaque):

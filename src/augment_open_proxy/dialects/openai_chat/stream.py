@@ -46,10 +46,11 @@ class ChatStream:
         frames: list[Frame] = []
         of = self._choices[choice]
         for event in events:
+            if type(event) is BlockDelta:  # as most are; a pattern takes longer
+                text = _json(event.text)
+                frames.append((b"", of.before + (text + of.between + text if of.between else text) + of.after))
+                continue
             match event:
-                case BlockDelta():
-                    text = _json(event.text)
-                    frames.append((b"", of.before + (text + of.between + text if of.between else text) + of.after))
                 case BlockStart(block=block):
                     if isinstance(block, ToolCall):
                         frames.append((b"", of.call(block)))

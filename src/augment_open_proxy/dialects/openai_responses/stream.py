@@ -48,16 +48,17 @@ class ResponsesStream:
     def _frames(self, events: list[Event]) -> list[Frame]:
         frames: list[Frame] = []
         for event in events:
+            if type(event) is BlockDelta:  # as most are; a pattern, or a call, takes longer
+                item, text = self._open, event.text
+                if item is None or not item.flows:
+                    self._delta(text, frames)
+                else:
+                    item.pieces.append(text)
+                    number = self._number
+                    frames.append((item.delta_name, item.delta % (number, _json(text))))
+                    self._number = number + 1
+                continue
             match event:
-                case BlockDelta():
-                    item, text = self._open, event.text
-                    if item is None or not item.flows:
-                        self._delta(text, frames)
-                    else:  # as most are; without a call, for speed
-                        item.pieces.append(text)
-                        number = self._number
-                        frames.append((item.delta_name, item.delta % (number, _json(text))))
-                        self._number = number + 1
                 case BlockStart(index=index, block=block):
                     self._start(index, block, frames)
                 case BlockStop(is_cut=True):

@@ -191,7 +191,7 @@ class Connection(asyncio.Protocol):
         else:
             if len(self._pieces) > pieces or self.has_head is not had_head:
                 self._unused = 0
-                if self._push is not None and not self.is_complete and self._has_pushed(self._push):
+                if self._push is not None and self._has_pushed(self._push):
                     return
             else:
                 self._unused += len(data)
@@ -284,7 +284,7 @@ class Connection(asyncio.Protocol):
     def _has_pushed(self, push: Take) -> bool:
         """Whether what has arrived was given on; the reader wakes up where no more is wanted."""
         waiter = self._waiter
-        if waiter is None or waiter.done():
+        if waiter is None or waiter.done() or self.is_complete:
             return False
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
