@@ -22,7 +22,7 @@ _INPUT_NAMES = ("input", "patch")
 
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, "CustomCalls | None"]:
-    if any(type(part) is ToolCall and part.custom for part in parts_of(request.messages)):
+    if [part for part in parts_of(request.messages) if type(part) is ToolCall and part.custom]:
         messages = tuple(_with_functions(message) for message in request.messages)
         request = msgspec.structs.replace(request, messages=messages)
     tools, names = _as_functions(request.tools) if request.tools else ((), None)

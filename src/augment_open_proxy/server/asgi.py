@@ -1,12 +1,12 @@
 """The few ASGI messages that we use (https://asgi.readthedocs.io/en/latest/specs/www.html), as functions."""
 
-from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping, Sequence
 from functools import partial
 from typing import Any
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+Receive = Callable[[], Coroutine[Any, Any, Message]]
 Send = Callable[[Message], Awaitable[None]]
 SendBody = Callable[[bytes, bool], Awaitable[None]]
 """Sends a part of a body; the second argument tells whether more follows."""
@@ -46,7 +46,8 @@ def headers_of(scope: Scope) -> dict[bytes, list[bytes]]:
 
 def header_values(scope: Scope, name: bytes) -> Sequence[bytes]:
     """All values of a header; `name` in lower case."""
-    return headers_of(scope).get(name, _ABSENT)
+    index: dict[bytes, list[bytes]] = scope.get(_INDEX) or headers_of(scope)
+    return index.get(name, _ABSENT)
 
 
 def body_of(send: Send) -> SendBody:

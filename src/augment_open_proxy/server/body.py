@@ -7,6 +7,7 @@ from collections.abc import Callable
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
 from augment_open_proxy.server.asgi import ClientLeft, Message, Receive, Scope, header_values
 from augment_open_proxy.server.deadline import Deadline
+from augment_open_proxy.server.flow import rest
 
 IDLE = 30.0
 """Seconds that a client may take between two pieces of its body."""
@@ -62,9 +63,15 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 async def _next(receive: Receive) -> Message:
+    receiving = receive()
+    try:
+        awaited = receiving.send(None)
+    except StopIteration as end:
+        whole: Message = end.value
+        return whole  # it was there already, as that of most requests is: a deadline takes longer than all of this
     try:
         with Deadline(IDLE):
-            return await receive()
+            return await rest(receiving, awaited)
     except TimeoutError:
         message = f"The request's body did not come: nothing more for {IDLE:g} s."
         raise ProxyError(Problem(ErrorKind.REQUEST_TIMEOUT, message)) from None

@@ -8,10 +8,11 @@ import asyncio
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from augment_open_proxy.core.events import Event, Failure
 
+T = TypeVar("T")
 Waiting = Awaitable[None] | None
 """What is to be awaited before the next batch is given; mostly nothing."""
 Sink = Callable[[int, list[Event]], Waiting]
@@ -36,11 +37,11 @@ def at_once(coroutine: Coroutine[Any, Any, None]) -> Waiting:
         awaited = coroutine.send(None)
     except StopIteration:
         return None
-    return _rest(coroutine, awaited)
+    return rest(coroutine, awaited)
 
 
 @types.coroutine
-def _rest(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+def rest(coroutine: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
     """What is left of a coroutine that has begun, and waits for `awaited`."""
     while True:
         try:
@@ -51,8 +52,9 @@ def _rest(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, 
             step = partial(coroutine.send, sent)
         try:
             awaited = step()
-        except StopIteration:
-            return
+        except StopIteration as end:
+            returned: T = end.value
+            return returned
 
 
 def side_by_side(sources: Sequence[Source]) -> Source:

@@ -77,7 +77,7 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
         head = b"".join(lines)
-        if not head.count(b"\n") == head.count(b"\r") == len(lines) or b"\0" in head:
+        if not head.count(b"\n") == head.count(b"\r") == len(lines) or 0 in head:
             raise RuntimeError("a header of the answer holds what none may")
         return head + b"\r\n"
 

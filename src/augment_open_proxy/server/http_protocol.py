@@ -7,6 +7,7 @@ ends the connection, of which nothing can be trusted any more.
 import asyncio
 import math
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
@@ -25,6 +26,7 @@ HEAD_SECONDS = 30.0
 LAST_HEAD_SECONDS = 0.5
 """For a head that is awaited when the proxy is stopped: the connection may have been opened just before, and one that
 is closed with a request unread is reset, so that its client learns nothing."""
+_PERCENT, _HASH = b"%#"  # a number is found much faster than bytes
 _MALFORMED = invalid_request("The request is not valid HTTP/1.1.").problem
 
 
@@ -63,10 +65,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        self._count(len(url))
+        self._size += len(url)
+        if self._size > HEAD_LIMIT:
+            self._end_too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + len(": \r\n"))
+        self._size += len(name) + len(value) + len(": \r\n")
+        if self._size > HEAD_LIMIT:
+            self._end_too_large()
         if self._is_in_head:  # a trailer is no header: nobody has checked it
             name = name.lower()
             if name == b"expect" and value.lower() == b"100-continue":
@@ -82,7 +88,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         path, scope["query_string"] = _path_and_query(self.url)
         scope["raw_path"] = path
-        scope["path"] = unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")
+        scope["path"] = unquote(path.decode("ascii")) if _PERCENT in path else path.decode("ascii")
         before: Cycle | None = self.cycle  # type: ignore[assignment]  # what was made here
         cycle = self.cycle = Cycle(
             scope=scope,
@@ -105,6 +111,11 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._gets_on = True
+        cycle: Any = self.cycle
+        if not cycle.body:
+            cycle.body = b""  # to which the first piece, often the whole, is added without a copy
+        elif type(cycle.body) is bytes:
+            cycle.body = bytearray(cycle.body)
         super().on_body(body)
 
     def data_received(self, data: bytes) -> None:
@@ -159,12 +170,10 @@ class HttpProtocol(HttpToolsProtocol):
         """What uvicorn calls when the parser, or one of the callbacks above, has failed."""
         self._refuse(self._problem)
 
-    def _count(self, size: int) -> None:
-        """Raises `ValueError`, which ends the parsing, where the head is too large."""
-        self._size += size
-        if self._size > HEAD_LIMIT:
-            self._problem = _too_large()
-            raise ValueError(self._problem.message)
+    def _end_too_large(self) -> None:
+        """Raises `ValueError`, which ends the parsing."""
+        self._problem = _too_large()
+        raise ValueError(self._problem.message)
 
     def _arm(self) -> None:
         self._timer = self.loop.call_later(HEAD_SECONDS, self._time_out)
@@ -199,7 +208,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 def _path_and_query(url: bytes) -> tuple[bytes, bytes]:
     """Of the target of a request, in any of its forms (RFC 9112, 3.2). Raises `HttpParserInvalidURLError`."""
-    if url.startswith(b"/") and b"#" not in url:
+    if url.startswith(b"/") and _HASH not in url:
         path, _, query = url.partition(b"?")
         return path, query
     parsed = httptools.parse_url(url)
