@@ -86,9 +86,8 @@ class Cycle(RequestResponseCycle):
         if self.scope["method"] == "HEAD":
             data = self._head
         elif self.chunked_encoding:
-            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            if self._head or is_last:
-                data = b"%b%b%b" % (self._head, data, b"0\r\n\r\n" if is_last else b"")
+            chunk = (b"%x\r\n" % len(body), body, b"\r\n") if body else ()
+            data = b"".join((self._head, *chunk, b"0\r\n\r\n" if is_last else b""))
             self._is_amid_chunks = True
         elif self._ends_with_connection:
             data = self._head + body

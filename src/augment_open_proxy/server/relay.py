@@ -157,6 +157,8 @@ class Relay:
             if kind is Opening:
                 self._held.append((choice, events))
                 return None
+        if len(self._held) == 1 and self._held[0][0] == choice:
+            events = self._held.pop()[1] + events  # an opening may be large, as where it tells of the tools
         data = self._rendered_held() + self._renderer.feed(events, choice)
         if kind is Finish or kind is Cancelled:
             self._left -= 1
