@@ -11,7 +11,7 @@ from itertools import accumulate
 BYTES_PER_TOKEN = 3.9
 """Between prose and code (4.0 to 4.4 at the median) and JSON (3.4)."""
 
-_SAMPLES, _SAMPLE = 64, 128
+_SAMPLES, _SAMPLE = 64, 64
 """A longer text is judged by so many samples of so many characters, evenly spread."""
 
 _JOINED = 256 * 1024
