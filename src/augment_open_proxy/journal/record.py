@@ -54,6 +54,8 @@ class Recorder:
         self._counts = counts
         self._has_begun = False
         self._folds = [Fold() for _ in range(choices)] if keep_body else []
+        self.keeps_body = keep_body
+        """Whether it must see all events; else the last of a batch tells it all, and a delta nothing."""
 
     @property
     def replies(self) -> list[Reply]:

@@ -73,17 +73,22 @@ class Chain:
             request, feed = prepare(request)
             if feed is not None:
                 self._feeds.insert(0, feed)
-        self._awake = self._feeds
+        self._awake: list[Feed] | None = None
+        """Those that do not rest, since the last batch that was no single delta; `None` where it is not known."""
         self.request = request
 
     def feed(self, events: list[Event]) -> list[Event]:
-        is_delta = len(events) == 1 and type(events[0]) is BlockDelta  # as most are that come alone
-        for feed in self._awake if is_delta else self._feeds:
+        feeds = self._feeds
+        if len(events) == 1 and type(events[0]) is BlockDelta:  # as most are that come alone
+            if self._awake is None:
+                self._awake = [feed for feed in feeds if not getattr(feed, "rests", False)]
+            feeds = self._awake
+        else:
+            self._awake = None
+        for feed in feeds:
             if not events:
                 break
             events = feed.feed(events)
-        if not is_delta:
-            self._awake = [feed for feed in self._feeds if not getattr(feed, "rests", False)]
         return events
 
     def again(self) -> ChatRequest | None:

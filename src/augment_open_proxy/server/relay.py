@@ -146,7 +146,8 @@ class Relay:
         """The sink of the reply."""
         last = self._last[choice] = events[-1]
         kind = type(last)
-        self._recorder.feed(events, choice)
+        if kind is not BlockDelta or self._recorder.keeps_body:
+            self._recorder.feed(events, choice)
         if kind is BlockDelta and self.status is not None:  # as most are, first for speed
             data = self._renderer.feed(events, choice)
             return self._write(data) if data else None
