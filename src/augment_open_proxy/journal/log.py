@@ -187,6 +187,7 @@ def _tokens(usage: Usage | None) -> str:
     return f"{'?' if prompt is None else prompt}/{'?' if output is None else output}/?"
 
 
+@lru_cache(maxsize=64)
 def _word(text: str) -> str:
     """Text that a client gave, as one word: quoted where it is not one already."""
     return text if _PLAIN.fullmatch(text) else _json(text)
