@@ -27,6 +27,8 @@ class Reply(Struct, frozen=True):
 class Fold:
     """Collects events until the terminal one; `reply` is then the whole."""
 
+    __slots__ = ("_open", "_opening", "_pieces", "blocks", "reply")
+
     def __init__(self) -> None:
         self._opening: Opening | None = None
         self.blocks: list[Block] = []

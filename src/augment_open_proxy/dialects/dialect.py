@@ -170,6 +170,8 @@ class Renderer(Protocol):
 class Streamed:
     """The body as server-sent events."""
 
+    __slots__ = ("_renderer",)
+
     media_type = "text/event-stream; charset=utf-8"
 
     def __init__(self, renderer: StreamRenderer) -> None:
@@ -187,6 +189,8 @@ _ENDS = (Finish, Cancelled)
 
 class Whole:
     """The body as one JSON document, at the end; a failure has none, its status tells it."""
+
+    __slots__ = ("_delivery", "_folds", "_render")
 
     media_type = "application/json"
 

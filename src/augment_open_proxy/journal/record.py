@@ -48,6 +48,8 @@ class Record(Struct):
 class Recorder:
     """Sees the events that the client gets, and fills in the record."""
 
+    __slots__ = ("_counts", "_folds", "_has_begun", "_record", "keeps_body")
+
     def __init__(self, record: Record, choices: int = 1, *, keep_body: bool, counts: bool = True) -> None:
         """`counts`: whether the tokens are this exchange's; those of a stored reply were another's."""
         self._record = record

@@ -67,6 +67,8 @@ def policies(secret: bytes, counter: TokenCounter, claude_factor: float = CLAUDE
 class Chain:
     """The policies applied to one request: `request` is what the backend is asked, `feed` is what the client gets."""
 
+    __slots__ = ("_awake", "_feeds", "request")
+
     def __init__(self, request: ChatRequest, policies: Sequence[Prepare]) -> None:
         self._feeds: list[Feed] = []
         for prepare in policies:

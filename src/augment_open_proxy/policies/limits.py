@@ -27,6 +27,8 @@ _PIECES = 256
 class OutputLimit:
     """Counts thinking, text and the arguments of calls."""
 
+    __slots__ = ("_bytes", "_counter", "_is_call", "_left", "_spent", "_uncounted")
+
     def __init__(self, limit: int, counter: TokenCounter, spent: Usage) -> None:
         """`limit` is in o200k tokens; `spent` is what the reply has used when it ends at the limit."""
         self._left = limit

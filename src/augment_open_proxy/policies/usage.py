@@ -25,6 +25,8 @@ _PIECES, _LONG = 256, 2**13
 class UsageEstimate:
     """Remembers what passes, and completes the usage at the end."""
 
+    __slots__ = ("_estimate_input", "_input", "_model", "_open", "_pieces", "_said", "_thought")
+
     def __init__(self, model: str, estimate_input: Callable[[], int]) -> None:
         """`estimate_input` gives the tokens of the prompt; it is asked where the `Opening` does not say them."""
         self._model = model
@@ -33,9 +35,10 @@ class UsageEstimate:
         self._said = _Estimate()
         self._thought = _Estimate()
         self._open = self._said
+        self._pieces = self._open.pieces
 
     def feed(self, events: list[Event]) -> list[Event]:
-        pieces = self._open.pieces
+        pieces = self._pieces
         for event in events:
             if type(event) is BlockDelta:
                 text = event.text
@@ -44,7 +47,7 @@ class UsageEstimate:
                     self._open.bound()
             elif type(event) is BlockStart:
                 self._open = self._thought if type(event.block) is Thinking else self._said
-                pieces = self._open.pieces
+                pieces = self._pieces = self._open.pieces
             elif type(event) is Opening:
                 self._input = event.input_estimate
             elif type(event) is Finish:
@@ -70,6 +73,8 @@ class UsageEstimate:
 
 class _Estimate:
     """The tokens of a text that comes in pieces, of which so many characters are kept at most."""
+
+    __slots__ = ("_tokens", "pieces")
 
     def __init__(self) -> None:
         self.pieces: list[str] = []

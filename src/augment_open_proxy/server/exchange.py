@@ -225,6 +225,8 @@ def _shown(body: bytes) -> Any:
 class _Choice:
     """One choice of a reply: what the backend says, through the policies, which may need more than one turn."""
 
+    __slots__ = ("_chain", "_number", "_opening", "_sink", "_turn", "_turn_of", "is_over")
+
     def __init__(
         self, number: int, opening: Opening, turn: Turn, turn_of: Callable[[ChatRequest], Turn], chain: Chain
     ) -> None:

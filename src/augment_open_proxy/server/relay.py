@@ -28,6 +28,33 @@ class Relay:
     is sent after a few seconds of silence, and heartbeats follow; a whole reply is never begun early.
     """
 
+    __slots__ = (
+        "_at_once",
+        "_cut",
+        "_headers",
+        "_held",
+        "_is_ended",
+        "_is_over",
+        "_last",
+        "_last_sent",
+        "_left",
+        "_loop",
+        "_pause",
+        "_receive",
+        "_recorder",
+        "_records_all",
+        "_refusal",
+        "_relays",
+        "_renderer",
+        "_send",
+        "_send_body",
+        "_sending",
+        "_streams",
+        "_task",
+        "_watcher",
+        "status",
+    )
+
     def __init__(
         self,
         relays: "Relays",
@@ -50,11 +77,13 @@ class Relay:
         self._renderer = renderer
         self._headers = headers
         self._recorder = recorder
+        self._records_all = recorder.keeps_body
         self._streams = streams
         self._at_once = at_once
         self._held: list[tuple[int, list[Event]]] = []
         self._left = choices
-        self._last: dict[int, Event] = {}
+        self._last: list[Event | None] = [None] * choices
+        """Of each choice."""
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._is_ended = False
@@ -107,9 +136,9 @@ class Relay:
 
     async def _end_with(self, problem: Problem) -> None:
         """Tell the failure in a choice that has not ended yet."""
-        running = [choice for choice, last in self._last.items() if not isinstance(last, Finish)]
-        choice = running[0] if running else 0
-        await put(self._feed, choice, [*closing(self._last.get(choice)), Failure(problem)])
+        begun = [choice for choice, last in enumerate(self._last) if last is not None and not isinstance(last, Finish)]
+        choice = begun[0] if begun else 0
+        await put(self._feed, choice, [*closing(self._last[choice]), Failure(problem)])
         self._raise_refusal()
 
     def _raise_refusal(self) -> None:
@@ -146,7 +175,7 @@ class Relay:
         """The sink of the reply."""
         last = self._last[choice] = events[-1]
         kind = type(last)
-        if kind is not BlockDelta or self._recorder.keeps_body:
+        if kind is not BlockDelta or self._records_all:
             self._recorder.feed(events, choice)
         if kind is BlockDelta and self.status is not None:  # as most are, first for speed
             data = self._renderer.feed(events, choice)

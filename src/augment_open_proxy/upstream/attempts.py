@@ -64,6 +64,8 @@ class Taker(Protocol):
 class _Attempt:
     """One answer of the backend. `end` are the events that end it, which are kept back: another attempt may follow."""
 
+    __slots__ = ("_taker", "_waiting", "decoder", "end", "has_given")
+
     def __init__(self, taker: Taker) -> None:
         self.decoder = Decoder()
         self.end: list[Event] = []
@@ -118,6 +120,18 @@ class _Attempt:
 
 class Turn:
     """A turn that is ready to be sent. Making one resolves the model, which raises `ProxyError`."""
+
+    __slots__ = (
+        "_body",
+        "_conversation_id",
+        "_credentials",
+        "_notices",
+        "_recovery",
+        "_request",
+        "_request_id",
+        "_upstream",
+        "model_id",
+    )
 
     def __init__(
         self, upstream: Upstream, request: ChatRequest, request_id: str, conversation_id: str, notices: list[str]

@@ -50,6 +50,21 @@ ANSWER_LIMIT = 4 * DEFAULT_LIMIT
 class Decoder:
     """`feed` the answer's bytes, then `close` at its end or `fail` where it broke; after that it gives nothing."""
 
+    __slots__ = (
+        "_bytes_left",
+        "_calls",
+        "_index",
+        "_line",
+        "_lines",
+        "_open",
+        "_started_calls",
+        "_unspecified",
+        "_usage",
+        "ended",
+        "skipped_lines",
+        "stop_reason",
+    )
+
     def __init__(self, line_limit: int = DEFAULT_LIMIT, answer_limit: int = ANSWER_LIMIT) -> None:
         self._lines = LineSplitter(line_limit)
         self._bytes_left = answer_limit

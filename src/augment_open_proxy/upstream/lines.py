@@ -11,6 +11,8 @@ class LineTooLong(Exception):  # noqa: N818 (a fact about the input, named as su
 class LineSplitter:
     """Gives out each line once it is whole, without its newline; `close` gives the last one, which may lack it."""
 
+    __slots__ = ("_at_start", "_limit", "_overlong", "_pieces", "_size")
+
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         """`limit` is the longest line that is kept, in bytes."""
         self._limit = limit

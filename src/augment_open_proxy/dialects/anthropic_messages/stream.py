@@ -33,6 +33,8 @@ _STOP: Frame = (b"message_stop", b'{"type":"message_stop"}')
 class MessagesStream:
     """The renderer of one stream. A delta is an encoded string between constant bytes."""
 
+    __slots__ = ("_before", "_id")
+
     def __init__(self, delivery: Delivery) -> None:
         self._id = ""
         self._before = b""

@@ -35,6 +35,8 @@ _HEARTBEAT: Frame = (COMMENT, b"keep-alive")
 class ChatStream:
     """The renderer of one stream, its choices interleaved. The usage of all comes when the last one has finished."""
 
+    __slots__ = ("_choices", "_head", "_include_usage", "_left", "_tail", "_used")
+
     def __init__(self, delivery: Delivery) -> None:
         self._include_usage = delivery.include_usage
         self._left = delivery.choices
@@ -96,6 +98,8 @@ class ChatStream:
 
 class _Choice:
     """One choice: the constant bytes around the deltas of its open block."""
+
+    __slots__ = ("_calls", "_head", "_index", "_tail", "after", "before", "between")
 
     def __init__(self, index: int) -> None:
         self._index = index

@@ -32,6 +32,8 @@ _EMPTY_SUMMARY = _json(wire.SummaryText(text=""))
 class ResponsesStream:
     """The renderer of one stream. A delta is an encoded string between constant bytes."""
 
+    __slots__ = ("_number", "_open", "_output", "_responses", "_shape", "_skip")
+
     def __init__(self, delivery: Delivery, skip: int = 0) -> None:
         """The first `skip` events are left out: the client has them."""
         self._skip = skip
@@ -169,6 +171,8 @@ def _name_of_end(end: Finish | Failure) -> bytes:
 
 class _OpenItem:
     """The item that is being built: its constant bytes, and its text so far."""
+
+    __slots__ = ("address", "block", "delta", "delta_name", "flows", "index", "is_silent", "pieces", "place")
 
     def __init__(self, responses: Responses, index: int, block: Block) -> None:
         self.index = index
