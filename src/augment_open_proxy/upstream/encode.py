@@ -151,6 +151,8 @@ def _joined(large: dict[int, msgspec.Raw], texts: Sequence[str]) -> wire.Written
 class _Turn:
     """What precedes an assistant message (or the end): its nodes and the text of its message."""
 
+    __slots__ = ("_join", "_texts", "nodes")
+
     def __init__(self, join: _Join) -> None:
         self.nodes: list[wire.RequestNode] = []
         self._texts: list[str] = []
