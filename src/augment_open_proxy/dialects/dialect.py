@@ -190,8 +190,6 @@ _ENDS = (Finish, Cancelled)
 class Whole:
     """The body as one JSON document, at the end; a failure has none, its status tells it."""
 
-    __slots__ = ("_delivery", "_folds", "_render")
-
     media_type = "application/json"
 
     def __init__(self, render: Callable[[Sequence[Reply], Delivery], bytes], delivery: Delivery) -> None:

@@ -18,8 +18,6 @@ def prepare(request: ChatRequest) -> tuple[ChatRequest, "WholeArguments | None"]
 class WholeArguments:
     """Passes calls on when they are whole and sound; fails at the first that is not."""
 
-    __slots__ = ("_deltas", "_failed", "_name", "_start")
-
     def __init__(self) -> None:
         self._start: BlockStart | None = None
         self._name = ""

@@ -42,8 +42,6 @@ def _opened(part: Part, secret: bytes) -> tuple[Part, ...]:
 class Sealing:
     """Gives each thinking block its seal; the text itself only where the client is to see it."""
 
-    __slots__ = ("_carries", "_pieces", "_secret", "_shows")
-
     def __init__(self, secret: bytes, output: ThinkingOutput) -> None:
         self._secret = secret
         self._shows = output != "omitted"
@@ -78,8 +76,6 @@ class Sealing:
 
 class Hiding:
     """Leaves thinking out, and numbers the other blocks anew: a client that did not ask for it takes none."""
-
-    __slots__ = ("_hidden", "_is_hiding")
 
     def __init__(self) -> None:
         self._hidden = 0

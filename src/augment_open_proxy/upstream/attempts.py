@@ -121,18 +121,6 @@ class _Attempt:
 class Turn:
     """A turn that is ready to be sent. Making one resolves the model, which raises `ProxyError`."""
 
-    __slots__ = (
-        "_body",
-        "_conversation_id",
-        "_credentials",
-        "_notices",
-        "_recovery",
-        "_request",
-        "_request_id",
-        "_upstream",
-        "model_id",
-    )
-
     def __init__(
         self, upstream: Upstream, request: ChatRequest, request_id: str, conversation_id: str, notices: list[str]
     ) -> None:

@@ -37,8 +37,6 @@ class Step(Struct, frozen=True):
 class Recovery:
     """Decides for one turn. `base_of` gives the model without its level of effort, where it has one."""
 
-    __slots__ = ("_base_of", "_fallbacks", "_has_new_token", "_has_plain_history", "_has_repeated_empty", "_tries")
-
     def __init__(self, base_of: Callable[[str], str | None], fallbacks: Sequence[str]) -> None:
         self._base_of = base_of
         self._fallbacks = list(fallbacks)

@@ -34,8 +34,6 @@ _HEARTBEAT: Frame = (COMMENT, b"keep-alive")
 class CompletionStream:
     """The renderer of one stream, its choices interleaved. The usage of all comes when the last one has finished."""
 
-    __slots__ = ("_choices", "_echo", "_head", "_include_usage", "_left", "_tail", "_used")
-
     def __init__(self, delivery: Delivery) -> None:
         self._include_usage = delivery.include_usage
         self._echo = echoed(delivery)
@@ -91,8 +89,6 @@ class CompletionStream:
 
 class _Choice:
     """One choice: the constant bytes around its deltas, and whether its open block is text."""
-
-    __slots__ = ("_after", "_before", "_index", "_middle", "_tail", "is_text")
 
     def __init__(self, index: int) -> None:
         self._index = index

@@ -36,8 +36,6 @@ def shape_of(delivery: Delivery) -> Shape:
 class Responses:
     """The objects of one reply."""
 
-    __slots__ = ("_echo", "_forms", "_hex", "_opening", "_shape")
-
     def __init__(self, opening: Opening, shape: Shape) -> None:
         self._opening = opening
         self._forms = shape.forms
