@@ -1,6 +1,7 @@
 """Items of a Responses input → messages: each type, role and content part; nothing is dropped in silence."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from augment_open_proxy.dialects.openai_responses.items import (
     GO_ON,
     continued,
     ends_with_trigger,
-    parse_input,
+    messages_of,
     read_input,
 )
 from augment_open_proxy.dialects.openai_responses.request import parse
@@ -34,8 +35,9 @@ ROLES = ("user", "assistant", "system", "developer")
 OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 
 
-def messages(*items: Any) -> tuple[Message, ...]:
-    return parse_input([msgspec.Raw(json.dumps(item).encode()) for item in items])
+def messages(*items: Any, by_id: Mapping[str, bytes] = {}) -> tuple[Message, ...]:
+    given = [msgspec.Raw(json.dumps(item).encode()) for item in items]
+    return whole(messages_of(whole(read_input(given)), by_id))
 
 
 def part(item: dict[str, Any]) -> Part:
@@ -353,7 +355,7 @@ BY_ID = {"fc_1": json.dumps(ITEM).encode(), "ref_1": b'{"type": "item_reference"
 
 
 def referring(*items: Any) -> tuple[Message, ...]:
-    return parse_input([msgspec.Raw(json.dumps(item).encode()) for item in items], BY_ID)
+    return messages(*items, by_id=BY_ID)
 
 
 @pytest.mark.parametrize(

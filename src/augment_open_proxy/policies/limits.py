@@ -5,8 +5,7 @@ A token is at least one byte, so nothing is counted before that many bytes have 
 
 from augment_open_proxy.core.conversation import ChatRequest, ToolCall
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, Usage
-from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, TokenCounter
-from augment_open_proxy.tokens.families import is_claude
+from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, TokenCounter, is_claude
 
 
 def prepare(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from math import ceil
 
-from augment_open_proxy.tokens.families import is_claude
 from augment_open_proxy.tokens.length import estimate_text
 
 CLAUDE_FACTOR = 1.2
@@ -18,6 +17,14 @@ PIECE = 1 << 17
 
 _TRIES = 1000
 """So many blanks are looked at for the end of a piece: all of them may be one run."""
+
+
+_CLAUDE = ("claude", "haiku", "sonnet", "opus")
+
+
+def is_claude(model: str) -> bool:
+    """Whether an id, or a short name such as `opus4.7`, is one of Claude's."""
+    return model.startswith(_CLAUDE)
 
 
 def for_model(tokens: int, model: str, claude_factor: float = CLAUDE_FACTOR) -> int:

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from math import ceil
 
-from augment_open_proxy.tokens.families import is_claude
+from augment_open_proxy.tokens.counter import is_claude
 
 Size = tuple[int, int]
 """Width and height in pixels."""

@@ -22,8 +22,7 @@ from augment_open_proxy.core.conversation import (
     parts_of,
 )
 from augment_open_proxy.core.remembered import ByIdentity
-from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, for_model
-from augment_open_proxy.tokens.families import is_claude
+from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, for_model, is_claude
 from augment_open_proxy.tokens.images import image_tokens
 from augment_open_proxy.tokens.length import estimate_texts
 

@@ -19,7 +19,7 @@ from augment_open_proxy.core.conversation import (
     ToolResult,
 )
 from augment_open_proxy.core.errors import ProxyError, invalid_request
-from augment_open_proxy.core.steps import Steps, whole
+from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.data_url import document, picture
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import LOCAL_SHELL, flat_name
@@ -93,11 +93,6 @@ def messages_of(given: Input, by_id: Mapping[str, bytes]) -> Steps[tuple[Message
             yield
         messages += _messages_of(item, raw, f"input[{i}]", by_id)
     return tuple(messages)
-
-
-def parse_input(given: str | list[Raw] | None, by_id: Mapping[str, bytes] = {}) -> tuple[Message, ...]:
-    """An input in one go. Raises `ProxyError`."""
-    return whole(messages_of(whole(read_input(given)), by_id))
 
 
 def ends_with_trigger(given: Input) -> bool:
