@@ -54,7 +54,7 @@ class Decoder:
         "_bytes_left",
         "_calls",
         "_index",
-        "_line",
+        "_last_said",
         "_lines",
         "_open",
         "_started_calls",
@@ -76,9 +76,9 @@ class Decoder:
         self._started_calls: set[str] = set()
         self.stop_reason: int | None = None
         """Why the turn ended, where the backend has said so; only usage is to be expected after that."""
-        self._unspecified: list[Line] = []
+        self._unspecified = 0  # how many lines have said UNSPECIFIED
         self._usage = Usage()
-        self._line: Line | None = None
+        self._last_said: int | None = None  # the stop reason of the last line
         self.skipped_lines = 0
         """How many lines were not what the protocol says, and were passed over."""
 
@@ -129,7 +129,7 @@ class Decoder:
                     self.skipped_lines += 1
                     continue
                 line = mended_line
-            self._line = line
+            self._last_said = line.stop_reason
             if line.text and self._open is Text and not line.nodes and line.stop_reason is None and line.error is None:
                 events.append(BlockDelta(self._index, line.text))  # as most lines are; without a call, for speed
                 continue
@@ -145,7 +145,7 @@ class Decoder:
         if line.nodes:
             self._feed_calls_and_usage(line.nodes, events)
         if line.stop_reason is not None:
-            self._feed_stop_reason(line, line.stop_reason)
+            self._feed_stop_reason(line.stop_reason)
         if line.error is not None:
             self._fail(problems.from_line(line.error), events)
 
@@ -180,9 +180,9 @@ class Decoder:
         events.append(BlockDelta(self._index, arguments))
         events.append(BlockStop(self._index))
 
-    def _feed_stop_reason(self, line: Line, reason: int) -> None:
+    def _feed_stop_reason(self, reason: int) -> None:
         if reason == StopReason.UNSPECIFIED:
-            self._unspecified.append(line)
+            self._unspecified += 1
         else:
             self.stop_reason = reason
 
@@ -235,7 +235,7 @@ class Decoder:
 
     def _final_reason(self) -> int | None:
         """The stop reason. UNSPECIFIED ends a turn only where the last line, and no other, says it."""
-        if self.stop_reason is None and len(self._unspecified) == 1 and self._unspecified[0] is self._line:
+        if self.stop_reason is None and self._unspecified == 1 and self._last_said == StopReason.UNSPECIFIED:
             return StopReason.UNSPECIFIED.value
         return self.stop_reason
 
