@@ -71,7 +71,7 @@ golden: setup ## Write the golden files anew; read the difference before you com
 # nginx is measured as the system builds it, and so is Python: an interpreter that was built without its optimizations, as
 # pyenv builds one unless told otherwise, takes a fifth more. `make bench BENCH_PYTHON=python3.12` measures another.
 BENCH_PYTHON ?= $(shell for python in /usr/bin/python3 $(PYTHON); do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+	$$python -c 'import sqlite3, ssl, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 bench: setup .venv-bench/.installed ## Measure the proxy against nginx (Debian: apt-get install nginx-light)
 	.venv-bench/bin/python -m benchmarks $(ARGS)
@@ -162,9 +162,9 @@ $(UV): requirements-tools.lock
 	$(UV) pip install -q -p .venv-bench --no-deps -e .
 	@touch $@
 
-.venv-audit .venv-bench/.installed: requirements-audit.lock | $(UV)
-	$(UV) venv -q --clear --python $(PYTHON) .venv-audit .venv-bench
-	$(UV) pip install -q -p .venv-audit .venv-bench --require-hashes -r $<
+.venv-audit/.installed: requirements-audit.lock | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) .venv-audit
+	$(UV) pip install -q -p .venv-audit --require-hashes -r $<
 	@touch $@
 
 tests/clients/%/.venv/.installed: tests/clients/%/requirements.lock | $(UV)
