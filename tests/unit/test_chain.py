@@ -2,8 +2,16 @@
 
 import pytest
 
-from augment_open_proxy.core.conversation import ChatRequest, Message, Text, Thinking, ThinkingOutput, ToolCall
-from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, Opening, Usage
+from augment_open_proxy.core.conversation import (
+    ChatRequest,
+    CustomTool,
+    Message,
+    Text,
+    Thinking,
+    ThinkingOutput,
+    ToolCall,
+)
+from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, Opening, Terminal, Usage
 from augment_open_proxy.policies.chain import Chain, Feed, Prepare
 from augment_open_proxy.policies.chain import policies as all_policies
 from augment_open_proxy.tokens.counter import TokenCounter
@@ -71,11 +79,19 @@ def test_nobody_is_given_nothing() -> None:
 
 @pytest.mark.parametrize("thinking", ["plain", "none", "carried", "omitted", "sealed"])
 @pytest.mark.parametrize("whole_arguments", [True, False])
+@pytest.mark.parametrize("stop", [(), ("aad",), ("cb",), ("d",)])
+@pytest.mark.parametrize("limit", [None, 1, 3, 9])
 def test_with_all_policies_one_event_at_a_time_is_the_same_as_all_at_once(
-    thinking: ThinkingOutput, whole_arguments: bool
+    thinking: ThinkingOutput, whole_arguments: bool, stop: tuple[str, ...], limit: int | None
 ) -> None:
     request = ChatRequest(
-        "m", REQUEST.messages, max_output_tokens=9, thinking=thinking, whole_arguments=whole_arguments
+        "m",
+        REQUEST.messages,
+        max_output_tokens=limit,
+        thinking=thinking,
+        whole_arguments=whole_arguments,
+        stop=stop,
+        tools=(CustomTool("f", "", None),),
     )
     reply: list[Event] = [
         Opening("id", 1, "m", 5),
@@ -88,6 +104,11 @@ def test_with_all_policies_one_event_at_a_time_is_the_same_as_all_at_once(
 
     def fed(size: int) -> list[Event]:
         chain = Chain(request, all_policies(b"secret", TokenCounter()))
-        return [event for start in range(0, len(reply), size) for event in chain.feed(reply[start : start + size])]
+        given: list[Event] = []
+        for start in range(0, len(reply), size):
+            given += chain.feed(reply[start : start + size])
+            if given and isinstance(given[-1], Terminal):
+                break
+        return given
 
     assert fed(1) == fed(2) == fed(100)

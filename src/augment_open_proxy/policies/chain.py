@@ -27,7 +27,8 @@ from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, TokenCounter
 class Feed(Protocol):
     """A machine between the backend's events and the client: a batch in, a batch out.
 
-    One for blocks of some kind may have `rests`: while that is true, deltas pass it as they are, and do not wake it.
+    One for blocks of some kind may have `rests`: while that is true, deltas pass it as they are, and do not wake it. No
+    machine before it makes of a single delta the beginning of such a block.
     """
 
     def feed(self, events: list[Event]) -> list[Event]: ...
