@@ -70,20 +70,23 @@ golden: setup ## Write the golden files anew; read the difference before you com
 
 # nginx is measured as the system builds it, and so is Python: an interpreter that was built without its optimizations, as
 # pyenv builds one unless told otherwise, takes a fifth more. `make bench BENCH_PYTHON=python3.12` measures another.
-BENCH_PYTHON ?= $(shell for python in /usr/bin/python3 $(PYTHON); do \
+ifndef BENCH_PYTHON
+BENCH_PYTHON := $(shell for python in /usr/bin/python3 $(PYTHON); do \
 	$$python -c 'import sqlite3, ssl, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+endif
+BENCH_VENV := .venv-bench/$(subst /,-,$(BENCH_PYTHON))
 
-bench: setup .venv-bench/.installed ## Measure the proxy against nginx (Debian: apt-get install nginx-light)
-	.venv-bench/bin/python -m benchmarks $(ARGS)
+bench: setup $(BENCH_VENV)/.installed ## Measure the proxy against nginx (Debian: apt-get install nginx-light)
+	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
-bench-page: setup .venv-bench/.installed ## Measure at length, and write docs/performance.md
-	.venv-bench/bin/python -m benchmarks --long --peer litellm --page docs
+bench-page: setup $(BENCH_VENV)/.installed ## Measure at length, and write docs/performance.md
+	$(BENCH_VENV)/bin/python -m benchmarks --long --peer litellm --page docs
 
 bench-check: setup ## Count the proxy's instructions, and compare them to the baseline (Debian: apt-get install valgrind)
 	$(BIN)/python -m benchmarks.check $(ARGS)
 
-bench-store: setup .venv-bench/.installed ## Measure what storing a reply costs
-	.venv-bench/bin/python -m benchmarks --scenario stored
+bench-store: setup $(BENCH_VENV)/.installed ## Measure what storing a reply costs
+	$(BENCH_VENV)/bin/python -m benchmarks --scenario stored
 
 soak: setup ## Load the proxy for a minute with faults and a restart, then with 1,000 streams at once
 	$(BIN)/python -m benchmarks.soak
@@ -156,10 +159,10 @@ $(UV): requirements-tools.lock
 	$(UV) pip install -q -p .venv --require-hashes -r requirements-dev.lock
 	@touch $@
 
-.venv-bench/.installed: requirements.lock pyproject.toml | $(UV)
-	$(UV) venv -q --clear --python $(BENCH_PYTHON) .venv-bench
-	$(UV) pip install -q -p .venv-bench --require-hashes -r requirements.lock
-	$(UV) pip install -q -p .venv-bench --no-deps -e .
+$(BENCH_VENV)/.installed: requirements.lock pyproject.toml | $(UV)
+	$(UV) venv -q --clear --python $(BENCH_PYTHON) $(BENCH_VENV)
+	$(UV) pip install -q -p $(BENCH_VENV) --require-hashes -r requirements.lock
+	$(UV) pip install -q -p $(BENCH_VENV) --no-deps -e .
 	@touch $@
 
 .venv-audit/.installed: requirements-audit.lock | $(UV)
