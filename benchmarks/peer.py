@@ -47,12 +47,17 @@ def command(folder: Path, port: int, backend: int) -> tuple[list[str], dict[str,
 
 
 def _install() -> None:
-    """Make the environment, or make it anew where the lock is newer."""
-    if _INSTALLED.exists() and _INSTALLED.stat().st_mtime >= _LOCK.stat().st_mtime:
+    """Make the environment, or make it anew where the lock is newer, or it is of another interpreter than this."""
+    interpreter = f"{sys.base_prefix} {sys.version}"
+    if (
+        _INSTALLED.exists()
+        and _INSTALLED.stat().st_mtime >= _LOCK.stat().st_mtime
+        and _INSTALLED.read_text(encoding="utf-8") == interpreter
+    ):
         return
     try:
         subprocess.run([_UV, "venv", "-q", "--clear", "--python", sys.executable, _PYTHON.parent.parent], check=True)
         subprocess.run([_UV, "pip", "install", "-q", "-p", _PYTHON, "--require-hashes", "-r", _LOCK], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise BenchmarkError(f"{NAME} cannot be installed ({error}); `make setup` makes .tools/bin/uv") from None
-    _INSTALLED.touch()
+    _INSTALLED.write_text(interpreter, encoding="utf-8")
