@@ -57,7 +57,7 @@ def load(
     given = {name: found for name, option in OPTIONS.items() if (found := _find(option, layers))}
     values = {name: _parsed(OPTIONS[name], found) for name, found in given.items()}
     notices = tuple(_notice(found) for found in given.values() if found.name in _OLD_NAMES)
-    return Settings(**values, notices=notices)  # type: ignore[arg-type]
+    return Settings(**values, notices=notices)  # type: ignore[arg-type]  # each was parsed by its field
 
 
 def _notice(given: _Given) -> str:

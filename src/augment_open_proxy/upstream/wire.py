@@ -201,11 +201,11 @@ class ErrorBody(Struct, frozen=True):
 
 class ListedModel(Struct, frozen=True):
     shortName: str  # noqa: N815 (spelled as the CLI spells it)
-    effortLevels: list[str] | None = None  # noqa: N815
+    effortLevels: list[str] | None = None  # noqa: N815 (as the wire spells it)
 
 
 class ModelListing(Struct, frozen=True):
     """What `auggie models list --json` prints."""
 
     models: list[ListedModel]
-    registryAvailable: bool = True  # noqa: N815
+    registryAvailable: bool = True  # noqa: N815 (as the wire spells it)

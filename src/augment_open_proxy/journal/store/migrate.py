@@ -21,7 +21,7 @@ async def migrate(engine: AsyncEngine, where: str) -> None:
         version = await _version(connection, where)
         if version == HEAD:
             # Opens for reading alone are told now, not at the first turn that is to be kept.
-            await connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = version_num"))  # noqa: S608
+            await connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = version_num"))  # noqa: S608 (the name is ours)
         await connection.rollback()
         if version == HEAD:
             return
@@ -46,7 +46,7 @@ async def _version(connection: AsyncConnection, where: str) -> str | None:
         if tables and connection.dialect.name == "sqlite":
             raise StoreUnavailable(f"the store {where} cannot be used: it is a database of another program")
         return None
-    found = await connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
+    found = await connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 (the name is ours)
     version: str | None = found.scalar()
     if version is not None and version > HEAD:
         raise StoreUnavailable(
