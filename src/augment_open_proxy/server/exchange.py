@@ -11,7 +11,6 @@ from msgspec import Struct
 from augment_open_proxy.core.conversation import Attachment, ChatRequest, kinds_of
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
-from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.steps import whole
 from augment_open_proxy.dialects.dialect import NOTHING, Dialect, Parsed, renderer
 from augment_open_proxy.dialects.registry import read
@@ -28,7 +27,7 @@ from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.conversation import conversation_id
 from augment_open_proxy.server.flow import Sink, Source, put, side_by_side
 from augment_open_proxy.server.ids import UUID_SIZE, new_uuid
-from augment_open_proxy.server.keeping import items_of, kept
+from augment_open_proxy.server.keeping import ItemsOf, items_of, kept
 from augment_open_proxy.server.keys import KEY, Key, KeyRing
 from augment_open_proxy.server.limits import Limits
 from augment_open_proxy.server.pace import LARGE, paced
@@ -61,9 +60,10 @@ class Begun(Struct, frozen=True):
         kind = self.dialect.keeps or "response"
         return self.past.turn(kind, self.opening, self.body, self.owner, self.parsed.keep)
 
-    def items_of(self, turn: StoredTurn) -> Sequence[Item]:
-        """What the turn adds to its conversation."""
-        return items_of(self.dialect, turn)
+    @property
+    def items_of(self) -> ItemsOf:
+        """What the turn adds to its conversation. It knows nothing of the turn, which would then know itself."""
+        return partial(items_of, self.dialect)
 
 
 class Exchange:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,35 +51,45 @@ def kept(source: Source, turn: Turn, choices: int, stores: Stores, items_of: Ite
     A response that fails after its first content is stored as failed; before, and in other APIs, nothing is there to
     be shown. Where the store fails, the reply still goes out, and its end says that it is not stored.
     """
-
-    async def run(sink: Sink) -> None:
-        begin_opening(stores)
-        replies: list[list[Event]] = [[] for _ in range(choices)]
-        left = choices
-        shows_failures = turn.kind == "response"
-
-        def feed(choice: int, events: list[Event]) -> Waiting:
-            nonlocal left
-            replies[choice] += events
-            last = events[-1]
-            if type(last) is BlockDelta:
-                return sink(choice, events)
-            left -= isinstance(last, Finish)
-            failed = shows_failures and isinstance(last, Failure) and any(map(_is_start, replies[choice]))
-            return end(choice, events) if failed or not left else sink(choice, events)
-
-        async def end(choice: int, events: list[Event]) -> None:
-            if not await save(stores, with_replies(turn, replies), items_of, is_new=True):
-                events = _marked(events)
-            await put(sink, choice, events)
-
-        await source(feed)
-
-    return run
+    return partial(_Keeper(turn, choices, stores, items_of).run, source)
 
 
-def _is_start(event: Event) -> bool:
-    return isinstance(event, BlockStart)
+class _Keeper:
+    """The sink of a reply that is stored. It does not know its source, which knows it."""
+
+    __slots__ = ("_items_of", "_left", "_replies", "_sink", "_stores", "_turn")
+
+    def __init__(self, turn: Turn, choices: int, stores: Stores, items_of: ItemsOf) -> None:
+        self._turn = turn
+        self._stores = stores
+        self._items_of = items_of
+        self._replies: list[list[Event]] = [[] for _ in range(choices)]
+        self._left = choices
+        self._sink: Sink
+
+    async def run(self, source: Source, sink: Sink) -> None:
+        """All of `source`, into the store and into `sink`."""
+        self._sink = sink
+        begin_opening(self._stores)
+        await source(self.feed)
+
+    def feed(self, choice: int, events: list[Event]) -> Waiting:
+        reply = self._replies[choice]
+        reply += events
+        last = events[-1]
+        if type(last) is not BlockDelta:
+            self._left -= isinstance(last, Finish)
+            if not self._left or (isinstance(last, Failure) and self._shows_failure(reply)):
+                return self._end(choice, events)
+        return self._sink(choice, events)
+
+    def _shows_failure(self, reply: list[Event]) -> bool:
+        return self._turn.kind == "response" and any(isinstance(event, BlockStart) for event in reply)
+
+    async def _end(self, choice: int, events: list[Event]) -> None:
+        if not await save(self._stores, with_replies(self._turn, self._replies), self._items_of, is_new=True):
+            events = _marked(events)
+        await put(self._sink, choice, events)
 
 
 def begin_opening(stores: Stores) -> None:
