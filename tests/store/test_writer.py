@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from augment_open_proxy.journal.store import access
 from augment_open_proxy.journal.store.database import Database
 from augment_open_proxy.journal.store.opening import StoreUnavailable
+from augment_open_proxy.journal.store.writer import ENOUGH
 from tests.postgres import Postgres
 from tests.store.samples import OWNER, Place, asynchronous, items, turn
 
@@ -63,6 +64,21 @@ async def test_commits_keep_a_distance_but_for_the_first_and_the_last(
         closing = loop.time()
     await last
     assert loop.time() - closing < 0.4
+
+
+@asynchronous
+async def test_enough_writes_do_not_wait_for_more(shared_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "SPACING", 5)
+    loop = asyncio.get_running_loop()
+    async with shared_place.open() as store:
+        await store.turns.save(turn("first"))
+        began, before = loop.time(), store.access.writer.commits
+        saving = [asyncio.create_task(store.turns.save(turn(f"resp_{number}"))) for number in range(ENOUGH - 1)]
+        await asyncio.sleep(0.1)
+        assert store.access.writer.commits == before
+        await asyncio.gather(*saving, store.turns.save(turn("the last that it takes")))
+        assert store.access.writer.commits == before + 1
+        assert loop.time() - began < 4
 
 
 @asynchronous

@@ -119,8 +119,9 @@ class Relay:
                 self._task = None
                 self._relays.discard(self)
                 watching.unset(self)
-                if self._watcher is not None:
-                    self._watcher.cancel()
+                watcher, self._watcher = self._watcher, None  # what it was cancelled with knows the relay
+                if watcher is not None:
+                    watcher.cancel()
         except asyncio.CancelledError:
             # As asyncio.timeout does it, whose scope costs several times as much.
             if not self._is_ended or task is None or task.uncancel() > before:

@@ -22,6 +22,8 @@ Row = tuple[Any, ...]
 Work = Callable[[AsyncConnection], Awaitable[T]]
 """What is done in a transaction. It may be done again, when the transaction was rolled back."""
 
+ENOUGH = 16
+"""How many writes make up for a commit, which costs as much as five: when so many wait, none waits for more."""
 LARGEST_GROUP = 256
 
 
@@ -57,13 +59,14 @@ class Writer:
     """The one task that writes. `begin` opens a transaction and commits it, or rolls it back where its body raises."""
 
     def __init__(self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]], spacing: float = 0.0) -> None:
-        """`spacing`: seconds from one commit to the next, at least."""
+        """`spacing`: seconds from one commit to the next, where fewer than `ENOUGH` wait."""
         self._begin = begin
         self._spacing = spacing
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Job] = []
         self._wake = asyncio.Event()
-        self._closing = asyncio.Event()
+        self._due = asyncio.Event()
+        self._is_closing = False
         self._task = asyncio.create_task(self._run())
         self.commits = 0
         """How many transactions were committed."""
@@ -78,26 +81,31 @@ class Writer:
 
     async def close(self) -> None:
         """Write what waits; refuse what comes."""
-        self._closing.set()
+        self._is_closing = True
         self._wake.set()
+        self._due.set()
         await self._task
 
     def _submit(self, job: _Job) -> asyncio.Future[Any]:
-        if self._closing.is_set():
+        if self._is_closing:
             raise StoreUnavailable("the store is closed")
         self._waiting.append(job)
         self._wake.set()
+        if len(self._waiting) == ENOUGH:
+            self._due.set()
         return job.done
 
     async def _run(self) -> None:
         next_commit = self._loop.time()
-        while self._waiting or not self._closing.is_set():
+        while self._waiting or not self._is_closing:
             if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(next_commit):
-                    await self._closing.wait()
+            if len(self._waiting) < ENOUGH and not self._is_closing:
+                self._due.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(next_commit):
+                        await self._due.wait()
             group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
             if group := [job for job in group if not job.done.done()]:
                 await self._settle(group)

@@ -211,6 +211,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        del self._parser  # which refers to the connection, too
 
     # ---------------------------------------------------------------- for the parser
 
