@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[Api, str, dict[str, Any]]] = {
     "stored response": (RESPONSES, "echo", {"store": True}),
     "several choices": (CHAT, "echo", {"n": 3}),
     "several stored": (CHAT, "echo", {"n": 3, "store": True}),
+    "in the background": (RESPONSES, "echo", {"store": True, "background": True}),
     "stop sequence": (CHAT, "echo", {"stop": "i"}),
     "limit": (CHAT, "long", {"max_tokens": 3}),
     "thinking": (MESSAGES, "thinking", {"thinking": {"type": "enabled", "budget_tokens": 1024}}),
@@ -65,6 +66,12 @@ def _is_ours(module: str) -> bool:
     return module.startswith("augment_open_proxy.") and not module.startswith("augment_open_proxy.simulator")
 
 
+def _wait_for_its_end(proxy: Proxy, seen: int) -> None:
+    """The client has its answer before the request is over, and is written into the log."""
+    proxy.wait_for(lambda: len(proxy.lines) > seen)
+    proxy.call(lambda: None)  # a turn of the loop later, what served it is gone
+
+
 class Knot:
     __module__ = "augment_open_proxy.test"
 
@@ -85,18 +92,22 @@ def test_a_request_leaves_none(proxy: Proxy, kind: str, stream: bool, delay: flo
     """Whether or not it lasts so long that it is watched whether its client leaves."""
     api, scenario, fields = (KINDS | FAILING)[kind]
     said = f'@@{{"scenario": "{scenario}", "delay": {delay}}}@@ Hi.'
+    first = len(proxy.lines)
     ask(proxy, api, MODEL, stream, said, **fields)
+    _wait_for_its_end(proxy, first)
+    seen = len(proxy.lines)
     with garbage() as found:
         answer = ask(proxy, api, MODEL, stream, said, **fields)
+        _wait_for_its_end(proxy, seen)
     assert (kind in FAILING) is (answer.error is not None)
     assert not found
 
 
 def test_a_client_that_leaves_leaves_none(proxy: Proxy) -> None:
     body = request(CHAT, MODEL, True, '@@{"scenario": "hang"}@@ Hi.')
-    before = len(proxy.lines)
+    seen = len(proxy.lines)
     with garbage() as found:
         with httpx.stream("POST", proxy.url + CHAT.path, json=body, timeout=20) as answer:
             next(answer.iter_bytes())
-        proxy.wait_for(lambda: len(proxy.lines) > before)
+        _wait_for_its_end(proxy, seen)
     assert not found

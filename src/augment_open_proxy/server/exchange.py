@@ -241,14 +241,17 @@ class _Choice:
     async def run(self, sink: Sink) -> None:
         """The source. The opening comes alone, at once."""
         self._sink = sink
-        await put(sink, self._number, self._chain.feed([self._opening]))
-        turn = self._turn
-        while True:
-            await turn.run(self)
-            request = None if self.is_over else self._chain.again()
-            if request is None:
-                return
-            turn = self._turn_of(request)
+        try:
+            await put(sink, self._number, self._chain.feed([self._opening]))
+            turn = self._turn
+            while True:
+                await turn.run(self)
+                request = None if self.is_over else self._chain.again()
+                if request is None:
+                    return
+                turn = self._turn_of(request)
+        finally:
+            del self._sink  # which may know what began the reply, and so this choice
 
     def feed(self, events: list[Event]) -> Awaitable[None] | None:
         """Events of the backend. A policy may end the reply before the backend does."""

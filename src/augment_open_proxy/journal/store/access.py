@@ -15,7 +15,7 @@ from augment_open_proxy.journal.store.writer import Prepared, Step, Work, Writer
 T = TypeVar("T")
 
 SPACING = 0.02
-"""Seconds from one commit to the next, at least: each costs as much as several turns, which gather meanwhile."""
+"""Seconds from one commit to the next, where few wait: each costs as much as several turns, which gather meanwhile."""
 LEASE = 10.0
 """Seconds that an instance is taken to be alive after it last said so."""
 
