@@ -35,14 +35,18 @@ class WholeArguments:
         for event in events:
             if self._failed:
                 break
+            if type(event) is BlockDelta:  # as most are; a pattern takes longer
+                if self._start is None:
+                    out.append(event)
+                else:
+                    self._deltas.append(event)
+                continue
             match event:
                 case BlockStart(block=ToolCall(name=name, custom=False)):
                     self._start, self._name, self._deltas = event, name, []
                 case BlockStop() if self._start is not None:
                     out += self._released(self._start, self._deltas, event)
                     self._start = None
-                case BlockDelta() if self._start is not None:
-                    self._deltas.append(event)
                 case _:
                     out.append(event)
         return out

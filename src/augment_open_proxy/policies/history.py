@@ -19,10 +19,10 @@ NOT_RUN = "The tool was not run."
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, None]:
     """Raises `ProxyError` where the last turn cannot be answered."""
+    if _is_sound(request.messages):
+        return request, None
     joined = _joined(request.messages)
     if _is_sound(joined):
-        if len(joined) == len(request.messages):
-            return request, None
         return msgspec.structs.replace(request, messages=tuple(joined)), None
     messages = _joined(_without_emptiness(request.messages))
     groups = _groups(messages)

@@ -3,6 +3,11 @@
 import hashlib
 import zlib
 from base64 import b64decode, b64encode
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 THINKING, SUMMARY = b"thinking", b"summary"
 """What is sealed: a seal of one purpose is none of the other."""
@@ -16,20 +21,17 @@ def seal(secret: bytes, text: str, *, carried: bool, purpose: bytes = THINKING) 
 
     The same text gives the same seal; AES-SIV (RFC 5297) needs no nonce for that to be safe.
     """
-    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # 30 ms, which only thinking pays
-
     data = text.encode(errors="replace")
     content = _CARRIED + zlib.compress(data) if carried else _SHOWN + hashlib.sha256(data).digest()
-    return b64encode(AESSIV(_key(secret)).encrypt(content, _context(purpose))).decode()
+    return b64encode(_cipher(secret).encrypt(content, _context(purpose))).decode()
 
 
 def unseal(secret: bytes, sealed: str, shown: str, *, purpose: bytes = THINKING) -> str | None:
     """The text whose seal came back; `None` where the seal is not ours, or not that text's."""
     from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
     try:
-        content = AESSIV(_key(secret)).decrypt(b64decode(sealed, validate=True), _context(purpose))
+        content = _cipher(secret).decrypt(b64decode(sealed, validate=True), _context(purpose))
     except (ValueError, InvalidTag):
         return None
     kind, rest = content[:1], content[1:]
@@ -45,6 +47,9 @@ def _context(purpose: bytes) -> list[bytes]:
     return [b"augment-open-proxy", purpose, b"1"]
 
 
-def _key(secret: bytes) -> bytes:
-    """AES-256-SIV takes 64 bytes."""
-    return hashlib.sha512(b"augment-open-proxy seal\0" + secret).digest()
+@lru_cache(4)
+def _cipher(secret: bytes) -> "AESSIV":
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # 30 ms, which only thinking pays
+
+    # AES-256-SIV takes 64 bytes.
+    return AESSIV(hashlib.sha512(b"augment-open-proxy seal\0" + secret).digest())

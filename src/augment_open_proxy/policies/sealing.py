@@ -6,14 +6,14 @@ left out of the history: another server's thinking would be put into the model's
 
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Thinking, ThinkingOutput, kinds_of
+from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Thinking, ThinkingOutput, parts_of
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, begins
 from augment_open_proxy.policies.seal import seal, unseal
 
 
 def prepare(request: ChatRequest, secret: bytes) -> tuple[ChatRequest, "Sealing | Hiding | None"]:
     """Checks the seals of the history, and makes those of the reply, as `request.thinking` asks."""
-    if Thinking in kinds_of(request.messages):
+    if Thinking in map(type, parts_of(request.messages)):
         messages = tuple(_checked(message, secret) for message in request.messages)
         request = msgspec.structs.replace(request, messages=messages)
     match request.thinking:
@@ -57,11 +57,13 @@ class Sealing:
             return events
         out: list[Event] = []
         for event in events:
+            if type(event) is BlockDelta:  # as most are; a pattern takes longer
+                if self._pieces is not None:
+                    self._pieces.append(event.text)
+                if self._pieces is None or self._shows:
+                    out.append(event)
+                continue
             match event:
-                case BlockDelta(text=text) if self._pieces is not None:
-                    self._pieces.append(text)
-                    if self._shows:
-                        out.append(event)
                 case BlockStart(block=Thinking()):
                     self._pieces = []
                     out.append(event)
