@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any, cast
 
 import pytest
@@ -24,6 +25,9 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.written += pieces
 
     def close(self) -> None:
         self.is_closed = True
@@ -88,6 +92,42 @@ def test_a_stream_is_chunked_and_its_first_chunk_goes_with_the_head() -> None:
     written, _, ends = sent(start(), body(b"a" * 16, more=True), body(b"b", more=True), body(b""))
     chunked = HEAD + b"transfer-encoding: chunked\r\n\r\n"
     assert written == [chunked + b"10\r\n" + b"a" * 16 + b"\r\n", b"1\r\nb\r\n", b"0\r\n\r\n"]
+    assert ends == 1
+
+
+LARGE = b"x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("messages", "version", "expected"),
+    [
+        ((start((b"content-length", b"100000")), body(LARGE)), "1.1", HEAD + b"content-length: 100000\r\n\r\n%b"),
+        (
+            (start(), body(LARGE, more=True), body(b"")),
+            "1.1",
+            HEAD + b"transfer-encoding: chunked\r\n\r\n186a0\r\n%b\r\n0\r\n\r\n",
+        ),
+        (
+            (start(), body(b"a", more=True), body(LARGE, more=True), body(b"")),
+            "1.1",
+            HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n186a0\r\n%b\r\n0\r\n\r\n",
+        ),
+        ((start(), body(LARGE, more=True), body(b"")), "1.0", HEAD + b"connection: close\r\n\r\n%b"),
+    ],
+    ids=["whole", "the first chunk", "another chunk", "to HTTP/1.0"],
+)
+def test_a_large_body_is_written_without_a_copy(
+    messages: tuple[dict[str, Any], ...], version: str, expected: bytes
+) -> None:
+    written, _, ends = sent(*messages, version=version, keep_alive=version != "1.0")
+    assert b"".join(written) == expected % LARGE
+    assert any(data is LARGE for data in written)
+    assert ends == 1
+
+
+def test_a_large_body_is_not_sent_to_who_asked_for_the_head() -> None:
+    written, _, ends = sent(start((b"content-length", b"100000")), body(LARGE), method="HEAD")
+    assert written == [HEAD + b"content-length: 100000\r\n\r\n"]
     assert ends == 1
 
 

@@ -42,6 +42,9 @@ class Transport:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.written += pieces
+
     def pause_reading(self) -> None:
         self.is_reading = False
 

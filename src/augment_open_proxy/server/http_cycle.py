@@ -11,6 +11,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from augment_open_proxy.server.asgi import SENT
 
 _WITHOUT_BODY = (204, 304)
+_JOINED = 64 * 1024
+"""Bytes of a body that are copied between what frames them; a larger one is written from where it is."""
 
 
 class Cycle(RequestResponseCycle):
@@ -41,7 +43,7 @@ class Cycle(RequestResponseCycle):
             return SENT
         if self.flow.write_paused:
             return self._send_once_drained(body, more_follows)
-        if self._is_amid_chunks and body and more_follows:  # as most are
+        if self._is_amid_chunks and more_follows and 0 < len(body) <= _JOINED:  # as most are
             self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         elif self.response_started and not self.response_complete:
             self._write_body(body, is_last=not more_follows)
@@ -84,20 +86,20 @@ class Cycle(RequestResponseCycle):
     def _write_body(self, body: bytes, *, is_last: bool) -> None:
         """Raises `RuntimeError` where it is not as long as the head says."""
         if self.scope["method"] == "HEAD":
-            data = self._head
-        elif self.chunked_encoding:
+            body = b""
+        pieces: tuple[bytes, ...] = (self._head, body)
+        if self.chunked_encoding:
             chunk = (b"%x\r\n" % len(body), body, b"\r\n") if body else ()
-            data = b"".join((self._head, *chunk, b"0\r\n\r\n" if is_last else b""))
+            pieces = (self._head, *chunk, b"0\r\n\r\n" if is_last else b"")
             self._is_amid_chunks = True
-        elif self._ends_with_connection:
-            data = self._head + body
-        else:
+        elif not self._ends_with_connection:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0 or (is_last and self.expected_content_length):
                 raise RuntimeError("the body is not as long as the head of the answer says")
-            data = self._head + body
         self._head = b""
-        if data:
+        if len(body) > _JOINED:
+            self.transport.writelines(pieces)
+        elif data := b"".join(pieces):
             self.transport.write(data)
         if is_last:
             self.response_complete = True

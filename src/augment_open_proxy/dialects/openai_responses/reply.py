@@ -25,12 +25,16 @@ def render(replies: Sequence[Reply], delivery: Delivery) -> bytes:
     (reply,) = replies
     made = Responses(reply.opening, shape_of(delivery))
     output = [made.item(block, index) for index, block in enumerate(reply.blocks)]
-    return made.ended(reply.end, output)
+    return b"".join(made.ended(reply.end, output))
 
 
 def shape_of(delivery: Delivery) -> Shape:
     """What the request said of its response; the defaults for a request of another API."""
     return delivery.shape if isinstance(delivery.shape, Shape) else Shape()
+
+
+Pieces = tuple[bytes | memoryview, ...]
+"""JSON that is not put together yet, since what it repeats of the request may be large."""
 
 
 class Responses:
@@ -71,11 +75,11 @@ class Responses:
         """Whether an item has no deltas in this API."""
         return self._shape.compacts or (isinstance(block, ToolCall) and self._forms.is_shell(block))
 
-    def begun(self, status: str) -> bytes:
+    def begun(self, status: str) -> Pieces:
         """The response object at the beginning, `queued` or `in_progress`."""
         return self._encoded(status=status, output=[])
 
-    def ended(self, end: Terminal, output: list[wire.OutputItem]) -> bytes:
+    def ended(self, end: Terminal, output: list[wire.OutputItem]) -> Pieces:
         """The response object at the end."""
         match end:
             case Finish(reason=reason, usage=used):
@@ -103,7 +107,7 @@ class Responses:
         error: wire.Error | None = None,
         usage: wire.Usage | None = None,
         is_stored: bool = True,
-    ) -> bytes:
+    ) -> Pieces:
         response = wire.Response(
             id=self._opening.id,
             created_at=self._opening.created,
@@ -118,7 +122,7 @@ class Responses:
         echo = self._echo
         if not is_stored:
             echo = _fields(msgspec.structs.replace(self._shape.echo, store=False))
-        return b"".join((_encode(response)[:-1], b",", echo))
+        return _encode(response)[:-1], b",", echo
 
 
 def _fields(echo: wire.Echo) -> memoryview:

@@ -48,7 +48,7 @@ LONGEST_ID = 256
 
 def render_begun(opening: Opening, delivery: Delivery) -> bytes:
     """The response object of a background response that waits for its turn."""
-    return Responses(opening, shape_of(delivery)).begun("queued")
+    return b"".join(Responses(opening, shape_of(delivery)).begun("queued"))
 
 
 def render_deleted(response_id: str) -> bytes:
@@ -66,7 +66,7 @@ def render_turn(
     if gives_seals:
         delivery = Delivery(shape=msgspec.structs.replace(shape_of(delivery), gives_seals=True))
     if is_running:
-        return Responses(opening, shape_of(delivery)).begun("in_progress")
+        return b"".join(Responses(opening, shape_of(delivery)).begun("in_progress"))
     return render([fold(events)], delivery)
 
 

@@ -88,10 +88,10 @@ class ResponsesStream:
         created = in_progress
         if self._shape.echo.background:
             created = self._responses.begun("queued")
-        self._add(frames, b"response.created", b'"response":', created)
+        self._add(frames, b"response.created", b'"response":', *created)
         if self._shape.echo.background:
-            self._add(frames, b"response.queued", b'"response":', created)
-        self._add(frames, b"response.in_progress", b'"response":', in_progress)
+            self._add(frames, b"response.queued", b'"response":', *created)
+        self._add(frames, b"response.in_progress", b'"response":', *in_progress)
 
     # ---------------------------------------------------------------- blocks
 
@@ -155,9 +155,9 @@ class ResponsesStream:
     def _end(self, end: Terminal, frames: list[Frame]) -> None:
         if not isinstance(end, Cancelled):
             response = self._responses.ended(end, self._output)
-            self._add(frames, _name_of_end(end), b'"response":', response)
+            self._add(frames, _name_of_end(end), b'"response":', *response)
 
-    def _add(self, frames: list[Frame], name: bytes, *fields: bytes) -> None:
+    def _add(self, frames: list[Frame], name: bytes, *fields: bytes | memoryview) -> None:
         number = b"%d," % self._number
         frames.append((name, b"".join((b'{"type":"', name, b'","sequence_number":', number, *fields, b"}"))))
         self._number += 1

@@ -115,8 +115,7 @@ class Connection(asyncio.Protocol):
         elif len(body) <= _JOINED:
             self._transport.write(head + body)
         else:
-            self._transport.write(head)
-            self._transport.write(body)
+            self._transport.writelines((head, body))
 
     @property
     def has_data(self) -> bool:
