@@ -6,8 +6,6 @@ The backend answers 400 ("Unidentified internal error") to a history that is not
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from itertools import groupby
-from operator import attrgetter
 
 import msgspec
 
@@ -77,13 +75,20 @@ def _without_emptiness(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def _joined(messages: Sequence[Message]) -> list[Message]:
     """Neighbouring assistant messages as one: Codex 0.94 sends its calls, then its text, then the results."""
     joined: list[Message] = []
-    for role, group in groupby(messages, key=attrgetter("role")):
-        together = list(group)
-        if role == "assistant" and len(together) > 1:
-            joined.append(Message("assistant", tuple(parts_of(together))))
-        else:
-            joined += together
-    return joined
+    together: list[Message] = []
+    for message in messages:
+        if message.role == "assistant":
+            together.append(message)
+            continue
+        if together:
+            joined.append(_as_one(together))
+            together = []
+        joined.append(message)
+    return [*joined, _as_one(together)] if together else joined
+
+
+def _as_one(messages: list[Message]) -> Message:
+    return messages[0] if len(messages) == 1 else Message("assistant", tuple(parts_of(messages)))
 
 
 class _Group(msgspec.Struct):

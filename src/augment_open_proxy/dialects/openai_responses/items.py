@@ -226,7 +226,7 @@ def _message(item: wire.Item, path: str) -> Message:
     if isinstance(content, str):
         parts = (Text(content),)
     else:
-        parts = _parts(content, f"{path}.content", takes_files=given == "user")
+        parts = _parts(content, path, "content", takes_files=given == "user")
     role = _ROLES.get(given)
     if role is None:
         raise invalid_request(
@@ -240,15 +240,17 @@ def _output(item: wire.Item, path: str) -> tuple[Text | Image | Attachment, ...]
         return ()
     if isinstance(item.output, str):
         return (Text(item.output),)
-    return _parts(item.output, f"{path}.output", takes_files=True)
+    return _parts(item.output, path, "output", takes_files=True)
 
 
-def _parts(content: list[wire.ContentPart], path: str, *, takes_files: bool) -> tuple[Text | Image | Attachment, ...]:
+def _parts(
+    content: list[wire.ContentPart], path: str, field: str, *, takes_files: bool
+) -> tuple[Text | Image | Attachment, ...]:
     return tuple(
         [
             Text(part.text)
             if part.text is not None and part.type in _TEXTS
-            else _part(part, f"{path}[{i}]", takes_files=takes_files)
+            else _part(part, f"{path}.{field}[{i}]", takes_files=takes_files)
             for i, part in enumerate(content)
         ]
     )
