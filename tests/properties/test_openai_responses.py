@@ -13,7 +13,7 @@ from augment_open_proxy.core.events import Event
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
 from augment_open_proxy.dialects.framing import Frame
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
-from augment_open_proxy.dialects.openai_responses.shape import Shape
+from augment_open_proxy.dialects.openai_responses.reply import Shape
 from augment_open_proxy.dialects.openai_responses.stored import items
 from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
 from augment_open_proxy.dialects.openai_responses.wire import Echo

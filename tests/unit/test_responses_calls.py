@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Grammar, Tool, ToolCall
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.openai_responses.calls import CallForms
+from augment_open_proxy.dialects.openai_responses.reply import Shape
 from augment_open_proxy.dialects.openai_responses.request import parse
-from augment_open_proxy.dialects.openai_responses.shape import Shape
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 FUNCTION: dict[str, Any] = {

@@ -30,9 +30,8 @@ from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import Delivery, renderer
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.errors import ERRORS
-from augment_open_proxy.dialects.openai_responses.reply import error_of, render, usage
+from augment_open_proxy.dialects.openai_responses.reply import Shape, error_of, render, usage
 from augment_open_proxy.dialects.openai_responses.request import parse
-from augment_open_proxy.dialects.openai_responses.shape import Shape
 from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
 from augment_open_proxy.server.models import CODEX_LIST
 from tests.cases import FOLDER

@@ -12,8 +12,8 @@ from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, T
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Keep, Recalled, References
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
+from augment_open_proxy.dialects.openai_responses.reply import Shape
 from augment_open_proxy.dialects.openai_responses.request import IGNORED, parse
-from augment_open_proxy.dialects.openai_responses.shape import Shape
 from tests.pipeline import upstream_request
 
 HELLO: dict[str, Any] = {"role": "user", "content": "Hello."}

@@ -15,9 +15,8 @@ from augment_open_proxy.dialects.openai_errors import render_error
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.errors import ERRORS
 from augment_open_proxy.dialects.openai_responses.items import TRIGGER, read_input
-from augment_open_proxy.dialects.openai_responses.reply import Responses, usage
+from augment_open_proxy.dialects.openai_responses.reply import Responses, Shape, usage
 from augment_open_proxy.dialects.openai_responses.request import read, references
-from augment_open_proxy.dialects.openai_responses.shape import Shape
 from augment_open_proxy.dialects.openai_responses.stored import given_items, items
 from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
 from augment_open_proxy.dialects.reading import read_in_steps

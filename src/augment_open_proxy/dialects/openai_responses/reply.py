@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import Struct
 
 from augment_open_proxy.core import events
 from augment_open_proxy.core.conversation import Text, Thinking, ToolCall
@@ -11,13 +12,26 @@ from augment_open_proxy.core.events import Cancelled, Failure, Finish, Opening, 
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import Delivery
 from augment_open_proxy.dialects.openai_responses import wire
+from augment_open_proxy.dialects.openai_responses.calls import CallForms
 from augment_open_proxy.dialects.openai_responses.errors import ERRORS
-from augment_open_proxy.dialects.openai_responses.shape import Shape
 
 _encode = msgspec.json.Encoder().encode
 _PREFIXES = {Text: "msg", Thinking: "rs", ToolCall: "fc"}
 INCOMPLETE: dict[events.FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why a response is incomplete."""
+
+
+class Shape(Struct, frozen=True):
+    """What the request says of its response: what is repeated, how calls look, what is shown.
+
+    `gives_seals`: whether the client is shown the seals of reasoning; stored responses have them in any case.
+    `compacts`: what the model thought up is a summary in place of the conversation.
+    """
+
+    echo: wire.Echo = wire.Echo()
+    forms: CallForms = CallForms()
+    gives_seals: bool = False
+    compacts: bool = False
 
 
 def render(replies: Sequence[Reply], delivery: Delivery) -> bytes:

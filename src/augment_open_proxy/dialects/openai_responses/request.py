@@ -32,7 +32,7 @@ from augment_open_proxy.dialects.openai_responses.items import (
     read_request,
 )
 from augment_open_proxy.dialects.openai_responses.past import PLACE, parse_past
-from augment_open_proxy.dialects.openai_responses.shape import Shape
+from augment_open_proxy.dialects.openai_responses.reply import Shape
 from augment_open_proxy.dialects.reading import read as read_body
 from augment_open_proxy.dialects.reading import (
     read_effort,
