@@ -15,7 +15,7 @@ events {{ worker_connections 8192; }}
 http {{
     access_log off;
     client_max_body_size 64m;
-    client_body_buffer_size 16m;
+    client_body_buffer_size 32k;
     client_body_temp_path {folder}/client;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -34,6 +34,7 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_buffering off;
+            proxy_request_buffering off;
         }}
     }}
 }}

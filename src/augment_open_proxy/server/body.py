@@ -1,6 +1,7 @@
 """Reading a request's body within bounds: its size as sent and unpacked, and the time without progress."""
 
 import asyncio
+import io
 import zlib
 from collections.abc import Callable
 
@@ -46,20 +47,20 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
     announced = header_values(scope, b"content-length")
     if announced and announced[0].isdigit() and int(announced[0][:19]) > limit:
         raise ProxyError(too_large(limit))
-    body = bytearray()  # and no list: a client may send a byte at a time
+    body = io.BytesIO()  # and no list: a client may send a byte at a time
     while True:
         message = await _next(receive)
         if message["type"] == "http.disconnect":
             raise ClientLeft
         piece: bytes = message.get("body", b"")
-        if len(body) + len(piece) > limit:
+        if body.tell() + len(piece) > limit:
             raise ProxyError(too_large(limit))
         is_last = not message.get("more_body", False)
-        if is_last and not body:
+        if is_last and not body.tell():
             return piece
-        body += piece
+        body.write(piece)
         if is_last:
-            return bytes(body)
+            return body.getvalue()
 
 
 async def _next(receive: Receive) -> Message:
