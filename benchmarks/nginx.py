@@ -39,8 +39,8 @@ http {{
     }}
 }}
 """
-"""Debian's defaults, but for what makes it one process that passes each byte on at once. (As a single process it needs
-no rights in the folder but the user's own.)"""
+"""Debian's defaults, but for what makes it one process that passes each byte on at once, with 32 KiB for a part of a
+request's body (docs/decisions/0014-speed.md). (As a single process it needs no rights in the folder but the user's own.)"""
 
 
 def find_nginx() -> str | None:

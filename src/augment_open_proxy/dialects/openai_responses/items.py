@@ -91,7 +91,11 @@ def messages_of(given: Input, by_id: Mapping[str, bytes]) -> Steps[tuple[Message
     for i, (raw, item) in enumerate(zip(given.raw_items or repeat(_NO_RAW), given.items, strict=False)):
         if i and not i % _AT_ONCE:
             yield
-        messages += _messages_of(item, raw, f"input[{i}]", by_id)
+        convert = _MESSAGES.get(item.type or "")
+        if convert is None:
+            messages += _messages_of(item, raw, f"input[{i}]", by_id)
+        else:
+            messages.append(convert(item, f"input[{i}]"))  # as most are
     return tuple(messages)
 
 
