@@ -40,7 +40,9 @@ http {{
 }}
 """
 """Debian's defaults, but for what makes it one process that passes each byte on at once, with 32 KiB for a part of a
-request's body (docs/decisions/0014-speed.md). (As a single process it needs no rights in the folder but the user's own.)"""
+request's body (docs/decisions/0014-speed.md says why). As a single process it needs no rights in the folder but the
+user's own.
+"""
 
 
 def find_nginx() -> str | None:
