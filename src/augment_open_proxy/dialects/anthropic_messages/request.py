@@ -36,7 +36,6 @@ _decode_session = msgspec.json.Decoder(wire.Session)
 
 IGNORED = ("temperature", "top_p", "top_k", "mcp_servers", "container")
 """Accepted without effect; a response header names those that a client sent."""
-_NOT_GIVEN: tuple[object, ...] = (None, [])
 _BILLING = "x-anthropic-billing-header"
 """Claude Code's system block that begins so differs with every request, and would spoil the backend's cache."""
 _OLDER_SESSION = re.compile(r"_session_([0-9A-Za-z-]+)$")
@@ -108,7 +107,7 @@ def _request(
 
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    return tuple([name for name in IGNORED if getattr(wire_request, name) not in _NOT_GIVEN])
+    return tuple(name for name in IGNORED if getattr(wire_request, name) not in (None, []))
 
 
 def _output_format(wire_request: wire.Request) -> OutputFormat | None:
@@ -244,10 +243,9 @@ def _session(metadata: wire.Metadata | None) -> str | None:
 
 def _effort(wire_request: wire.CountTokensRequest) -> Effort | None:
     """What a later system message sets wins over `output_config.effort`, that over the budget of `thinking`."""
-    for i in range(len(wire_request.messages) - 1, -1, -1):
-        set_by = wire_request.messages[i].output_config
-        if set_by is not None and set_by.effort and wire_request.messages[i].role == "system":
-            return read_effort(set_by.effort, f"messages[{i}].output_config.effort")
+    for i, message in reversed(list(enumerate(wire_request.messages))):
+        if message.role == "system" and message.output_config is not None and message.output_config.effort:
+            return read_effort(message.output_config.effort, f"messages[{i}].output_config.effort")
     config = wire_request.output_config or wire.OutputConfig()
     if config.effort:
         return read_effort(config.effort, "output_config.effort")

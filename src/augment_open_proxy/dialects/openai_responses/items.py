@@ -91,11 +91,7 @@ def messages_of(given: Input, by_id: Mapping[str, bytes]) -> Steps[tuple[Message
     for i, (raw, item) in enumerate(zip(given.raw_items or repeat(_NO_RAW), given.items, strict=False)):
         if i and not i % _AT_ONCE:
             yield
-        convert = _MESSAGES.get(item.type or "")
-        if convert is None:
-            messages += _messages_of(item, raw, f"input[{i}]", by_id)
-        else:
-            messages.append(convert(item, f"input[{i}]"))  # as most are
+        messages += _messages_of(item, raw, f"input[{i}]", by_id)
     return tuple(messages)
 
 
