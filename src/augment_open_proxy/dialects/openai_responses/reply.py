@@ -21,6 +21,11 @@ INCOMPLETE: dict[events.FinishReason, str] = {"length": "max_output_tokens", "co
 """Why a response is incomplete."""
 
 
+def fields_of(echo: wire.Echo) -> memoryview:
+    """JSON of what is repeated, from what follows the opening brace; without a copy, since it holds all tools."""
+    return memoryview(_encode(echo))[1:]
+
+
 class Shape(Struct, frozen=True):
     """What the request says of its response: what is repeated, how calls look, what is shown.
 
@@ -32,6 +37,8 @@ class Shape(Struct, frozen=True):
     forms: CallForms = CallForms()
     gives_seals: bool = False
     compacts: bool = False
+    fields: memoryview = fields_of(wire.Echo())
+    """`fields_of` the echo."""
 
 
 def render(replies: Sequence[Reply], delivery: Delivery) -> bytes:
@@ -58,7 +65,6 @@ class Responses:
         self._opening = opening
         self._forms = shape.forms
         self._shape = shape
-        self._echo = _fields(shape.echo)
         self._hex = opening.id.rpartition("_")[2].replace("-", "")
 
     def item_id(self, block: events.Block, index: int) -> str:
@@ -133,15 +139,10 @@ class Responses:
             output=output,
             usage=usage,
         )
-        echo = self._echo
+        repeated = self._shape.fields
         if not is_stored:
-            echo = _fields(msgspec.structs.replace(self._shape.echo, store=False))
-        return _encode(response)[:-1], b",", echo
-
-
-def _fields(echo: wire.Echo) -> memoryview:
-    """What follows the opening brace; without a copy, since it holds all tools."""
-    return memoryview(_encode(echo))[1:]
+            repeated = fields_of(msgspec.structs.replace(self._shape.echo, store=False))
+        return _encode(response)[:-1], b",", repeated
 
 
 def usage(used: events.Usage) -> wire.Usage:

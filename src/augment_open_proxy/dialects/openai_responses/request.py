@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from augment_open_proxy.core.conversation import ChatRequest, ThinkingOutput
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.jsontext import mended
-from augment_open_proxy.core.remembered import ByIdentity, ByText
+from augment_open_proxy.core.remembered import LARGEST, ByIdentity, ByText
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import (
     NO_REFERENCES,
@@ -32,7 +33,7 @@ from augment_open_proxy.dialects.openai_responses.items import (
     read_request,
 )
 from augment_open_proxy.dialects.openai_responses.past import PLACE, parse_past
-from augment_open_proxy.dialects.openai_responses.reply import Shape
+from augment_open_proxy.dialects.openai_responses.reply import Shape, fields_of, shape_of
 from augment_open_proxy.dialects.reading import read as read_body
 from augment_open_proxy.dialects.reading import (
     read_effort,
@@ -88,12 +89,8 @@ def references(previous: str | None, conversation: object, given: Input) -> Refe
 def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referred: References) -> Steps[Parsed]:
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
-    _refuse(wire_request)
-    reasoning = wire_request.reasoning or wire.Reasoning()
     raw_tools = _tools(wire_request, given, recalled)
-    tools = _known_tools(raw_tools)
-    parsed_tools = tools.parsed
-    check_choice(parsed_tools, wire_request.tool_choice)
+    options = _options(wire_request, _known_tools(raw_tools))
     compacts = ends_with_trigger(given)
     past = yield from parse_past(recalled)
     messages = past + (yield from messages_of(given, recalled.by_id))
@@ -102,32 +99,53 @@ def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referr
     is_all_there = recalled is not NOTHING or referred == NO_REFERENCES
     if is_all_there and not (messages or wire_request.instructions or raw_tools):  # a WebSocket takes tools alone
         raise invalid_request("input is missing.", "input")
-    keep = _keep(wire_request)
+    request = replace(options.request, model=wire_request.model, messages=messages, compacts=compacts)
+    delivery = options.delivery
+    if compacts:
+        delivery = replace(delivery, shape=replace(shape_of(delivery), compacts=True))
+    return Parsed(request, delivery, options.keep)
+
+
+def _options(wire_request: wire.Request, tools: "_Tools") -> Parsed:
+    """All but model and messages; agents give the same with each request."""
+    asked = replace(wire_request, model="", input=None, tools=None)
+    if tools.last is not None and tools.last[0] == asked and _is_plain(asked):
+        return tools.last[1]
+    options = _read_options(asked, tools)
+    if len(shape_of(options.delivery).fields) <= LARGEST:
+        tools.last = asked, options
+    return options
+
+
+def _is_plain(asked: wire.Request) -> bool:
+    """Whether what is equal to it is the same: in JSON of any type `1`, `1.0` and `true` are equal."""
+    return asked.text is asked.metadata is asked.conversation is None and not isinstance(asked.tool_choice, dict)
+
+
+def _read_options(asked: wire.Request, tools: "_Tools") -> Parsed:
+    _refuse(asked)
+    check_choice(tools.parsed, asked.tool_choice)
+    reasoning = asked.reasoning or wire.Reasoning()
+    keep, echo = _keep(asked), _echo(asked, tools.echo)
     return Parsed(
         ChatRequest(
-            model=wire_request.model,
-            messages=messages,
-            system=(wire_request.instructions,) if wire_request.instructions else (),
-            tools=parsed_tools.tools,
-            tool_choice=read_tool_choice(wire_request.tool_choice, "function", "custom", "local_shell"),
-            max_output_tokens=read_limit(wire_request.max_output_tokens, "max_output_tokens"),
-            max_tool_calls=_call_limit(wire_request),
-            output_format=read_output_format((wire_request.text or {}).get("format"), "text.format"),
+            model="",
+            messages=(),
+            system=(asked.instructions,) if asked.instructions else (),
+            tools=tools.parsed.tools,
+            tool_choice=read_tool_choice(asked.tool_choice, "function", "custom", "local_shell"),
+            max_output_tokens=read_limit(asked.max_output_tokens, "max_output_tokens"),
+            max_tool_calls=_call_limit(asked),
+            output_format=read_output_format((asked.text or {}).get("format"), "text.format"),
             effort=read_effort(reasoning.effort, "reasoning.effort"),
-            conversation=wire_request.prompt_cache_key,
-            thinking=_thinking(wire_request, is_kept=keep is not None),
-            compacts=compacts,
-            ignored=_ignored(wire_request),
-            left_out=parsed_tools.left_out,
+            conversation=asked.prompt_cache_key,
+            thinking=_thinking(asked, is_kept=keep is not None),
+            ignored=_ignored(asked),
+            left_out=tools.parsed.left_out,
         ),
         Delivery(
-            stream=bool(wire_request.stream),
-            shape=Shape(
-                _echo(wire_request, tools.echo),
-                parsed_tools.forms,
-                gives_seals=ENCRYPTED in (wire_request.include or []),
-                compacts=compacts,
-            ),
+            stream=bool(asked.stream),
+            shape=Shape(echo, tools.parsed.forms, ENCRYPTED in (asked.include or []), fields=fields_of(echo)),
         ),
         keep,
     )
@@ -172,11 +190,12 @@ def _tool_key(raw: Raw) -> tuple[str, str | None]:
     return tool.type, tool.name
 
 
-class _Tools(Struct, frozen=True):
-    """Tools as they are read, and what the response repeats of them."""
+class _Tools(Struct):
+    """Tools as they are read, what the response repeats of them, and what else was last asked for with them."""
 
     parsed: ParsedTools
     echo: Raw
+    last: tuple[wire.Request, Parsed] | None = None
 
 
 def _read_tools(raw_tools: list[Raw]) -> _Tools:
