@@ -72,11 +72,18 @@ class ToolsReader(Generic[T]):
         )
         tools: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[tool] | None)  # type: ignore[valid-type]  # given as a value
         self._tools = ByText(lambda text: read_value(tools, text, "tools"))
+        self._tail = 0
+        """Bytes from where the tools stood in the last body to its end: from there on, the next one is mostly the same."""
 
     def read(self, body: bytes) -> Steps[T]:
         """Raises `ProxyError`."""
-        at = body.rfind(_TOOLS) if len(body) <= _WORTH * LARGEST else 0
+        at = len(body) - self._tail
+        if len(body) > _WORTH * LARGEST:
+            at = 0
+        elif not body.startswith(_TOOLS, at):
+            at = body.rfind(_TOOLS)
         if at > 0:
+            self._tail = len(body) - at
             known = yield from self._read_around(body, at + len(_TOOLS))
             if known is not None:
                 return known
