@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment_open_proxy.core.conversation import ChatRequest, Image, Message, Part, Text, ToolCall, ToolResult
+from augment_open_proxy.server.asgi import Scope
+from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.conversation import SESSION_HEADERS, conversation_id
 
 KEY = (b"x-api-key", b"sk-one")
@@ -29,7 +31,8 @@ def id_of(
     *headers: tuple[bytes, bytes], messages: tuple[Message, ...] = FIRST, system: tuple[str, ...] = (), **fields: Any
 ) -> str:
     request = ChatRequest("m", messages, system=system, **fields)
-    return conversation_id(request, {"type": "http", "headers": list(headers)})
+    scope: Scope = {"type": "http", "headers": list(headers)}
+    return conversation_id(request, scope, owner_of(scope))
 
 
 def test_it_is_a_uuid() -> None:
@@ -100,7 +103,7 @@ def test_neither_model_nor_tools_nor_effort_change_it() -> None:
     one = ChatRequest("m", FIRST)
     other = ChatRequest("n", FIRST, effort="high", thinking="sealed", whole_arguments=True)
     scope = {"type": "http", "headers": []}
-    assert conversation_id(one, scope) == conversation_id(other, scope)
+    assert conversation_id(one, scope, "") == conversation_id(other, scope, "")
 
 
 def test_a_system_message_before_the_user_does_not_hide_the_user() -> None:

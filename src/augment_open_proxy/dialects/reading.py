@@ -73,7 +73,7 @@ class ToolsReader(Generic[T]):
         tools: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[tool] | None)  # type: ignore[valid-type]  # given as a value
         self._tools = ByText(lambda text: read_value(tools, text, "tools"))
         self._tail = 0
-        """Bytes from where the tools stood in the last body to its end: from there on, the next one is mostly the same."""
+        """Bytes from the tools to the end of the last body: the next one mostly has them at the same place."""
 
     def read(self, body: bytes) -> Steps[T]:
         """Raises `ProxyError`."""

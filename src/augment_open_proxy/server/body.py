@@ -3,7 +3,8 @@
 import asyncio
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
 from augment_open_proxy.server.asgi import ClientLeft, Message, Receive, Scope, header_values
@@ -49,7 +50,13 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
         raise ProxyError(too_large(limit))
     body = io.BytesIO()  # and no list: a client may send a byte at a time
     while True:
-        message = await _next(receive)
+        receiving = receive()
+        try:
+            awaited = receiving.send(None)
+        except StopIteration as end:
+            message: Message = end.value  # it was there already, as that of most requests is, and needs no deadline
+        else:
+            message = await _in_time(receiving, awaited)
         if message["type"] == "http.disconnect":
             raise ClientLeft
         piece: bytes = message.get("body", b"")
@@ -63,13 +70,8 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
             return body.getvalue()
 
 
-async def _next(receive: Receive) -> Message:
-    receiving = receive()
-    try:
-        awaited = receiving.send(None)
-    except StopIteration as end:
-        whole: Message = end.value
-        return whole  # it was there already, as that of most requests is: a deadline takes longer than all of this
+async def _in_time(receiving: Coroutine[Any, Any, Message], awaited: Any) -> Message:
+    """What is left of receiving, which waits for `awaited`. Raises `ProxyError` where that takes too long."""
     try:
         with Deadline(IDLE):
             return await rest(receiving, awaited)

@@ -3,7 +3,7 @@
 from hashlib import blake2b
 
 from augment_open_proxy.core.conversation import ChatRequest, Image, Text
-from augment_open_proxy.server.asgi import Scope
+from augment_open_proxy.server.asgi import Scope, header_values, headers_of
 from augment_open_proxy.server.ids import uuid_of
 
 SESSION_HEADERS = (
@@ -20,20 +20,15 @@ _BEGINNING = 4096
 """Characters of each text that tell one conversation from another."""
 
 
-def conversation_id(request: ChatRequest, scope: Scope) -> str:
-    """A UUID: from the session that the client names, else from what begins the conversation; each key has its own."""
-    headers = dict(scope["headers"])
-    get = headers.get
-    identity = [get(b"authorization", b""), b"\0", get(b"x-api-key", b""), b"\0", get(b"api-key", b""), b"\0"]
-    session = (request.conversation or "").encode(errors="replace")
+def conversation_id(request: ChatRequest, scope: Scope, owner: str) -> str:
+    """A UUID: by the session that the client names, else by what begins the conversation; each owner has its own."""
+    headers = headers_of(scope)
+    session = request.conversation
     if not session and not _SESSION_HEADERS.isdisjoint(headers):
-        session = next((headers[name] for name in SESSION_HEADERS if headers.get(name)), b"")
-    if session:
-        identity += (b"session\0", session)
-    else:
-        texts = _beginning(request)
-        identity += [f"{len(text)}\0{text[:_BEGINNING]}".encode(errors="replace") for text in texts]
-    return uuid_of(blake2b(b"".join(identity), digest_size=16).digest())
+        named = (header_values(scope, name) for name in SESSION_HEADERS)
+        session = next((values[-1].decode(errors="replace") for values in named if values and values[-1]), None)
+    identity = [owner, "session", session] if session else [owner, *_beginning(request)]
+    return uuid_of(blake2b("\0".join(identity).encode(errors="replace"), digest_size=16).digest())
 
 
 def _beginning(request: ChatRequest) -> list[str]:
@@ -44,4 +39,4 @@ def _beginning(request: ChatRequest) -> list[str]:
             texts += [part.text for part in message.content if type(part) is Text]
             texts += [part.data for part in message.content if type(part) is Image]
             break
-    return texts
+    return [f"{len(text)}\0{text[:_BEGINNING]}" for text in texts]

@@ -1,7 +1,7 @@
 """The pipeline from a request to its reply: `Exchange.begin` prepares a turn, `handle` carries it to the client."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from augment_open_proxy.server.body import read_body
 from augment_open_proxy.server.bounds import check_size
 from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.conversation import conversation_id
-from augment_open_proxy.server.flow import Sink, Source, put, side_by_side
+from augment_open_proxy.server.flow import Sink, Source, side_by_side
 from augment_open_proxy.server.ids import UUID_SIZE, new_uuid
 from augment_open_proxy.server.keeping import ItemsOf, items_of, kept
 from augment_open_proxy.server.keys import KEY, Key, KeyRing
@@ -159,34 +159,26 @@ class Exchange:
         check_size(parsed.request, kinds, reading.conversation)
         self._keys.admit(scope.get(KEY), parsed.request.model)
         request = await self._resolver.resolve(parsed.request) if Attachment in kinds else parsed.request
-        conversation = conversation_id(request, scope)
+        conversation = conversation_id(request, scope, owner)
         notices: list[str] = []
-
-        def turn_of(request: ChatRequest, turn_id: str | None = None) -> Turn:
-            return Turn(self._upstream, request, turn_id or new_uuid(), conversation, notices)
-
-        chains = [Chain(request, self._policies) for _ in range(parsed.delivery.choices)]
-        turn = turn_of(chains[0].request, turn_id)
+        chain = Chain(request, self._policies)
+        turn = Turn(self._upstream, chain.request, turn_id, conversation, notices)
         record.effective_model = turn.model_id
-        record.estimate_input = partial(estimate_request, chains[0].request, turn.model_id)
+        record.estimate_input = partial(estimate_request, chain.request, turn.model_id)
         opening = Opening(
             id=record.request_id,
             created=int(time.time()),
             model=parsed.request.model,
             input_estimate=record.estimate_input() if dialect.opens_with_usage and parsed.delivery.stream else 0,
         )
-        turns = [turn, *(turn_of(chain.request) for chain in chains[1:])]
         if takes_long:
-            for turn in turns:
-                await paced(turn.encoding())
-        source = side_by_side(
-            [
-                self._limits.within(_Choice(choice, opening, turn, turn_of, chain).run)
-                for choice, (turn, chain) in enumerate(zip(turns, chains, strict=True))
-            ]
-        )
+            await paced(turn.encoding())
+        choices = [_Choice(0, opening, turn, chain)]
+        for number in range(1, parsed.delivery.choices):
+            choices.append(_Choice(number, opening, turn.another(new_uuid()), Chain(request, self._policies)))
+        source = side_by_side([self._limits.within(choice.run) for choice in choices])
         headers = _reply_headers(dialect, record, parsed.request)
-        return Begun(dialect, parsed, opening, source, headers, notices, turns[0], body, owner, past)
+        return Begun(dialect, parsed, opening, source, headers, notices, turn, body, owner, past)
 
     async def _run(self, begun: Begun, record: Record, key: Key | None) -> Source:
         """Begin a background run, which has a record of its own, and follow it."""
@@ -225,15 +217,12 @@ def _shown(body: bytes) -> Any:
 class _Choice:
     """One choice of a reply: what the backend says, through the policies, which may need more than one turn."""
 
-    __slots__ = ("_chain", "_number", "_opening", "_sink", "_turn", "_turn_of", "is_over")
+    __slots__ = ("_chain", "_number", "_opening", "_sink", "_turn", "is_over")
 
-    def __init__(
-        self, number: int, opening: Opening, turn: Turn, turn_of: Callable[[ChatRequest], Turn], chain: Chain
-    ) -> None:
+    def __init__(self, number: int, opening: Opening, turn: Turn, chain: Chain) -> None:
         self._number = number
         self._opening = opening
         self._turn = turn
-        self._turn_of = turn_of
         self._chain = chain
         self._sink: Sink
         self.is_over = False
@@ -242,14 +231,16 @@ class _Choice:
         """The source. The opening comes alone, at once."""
         self._sink = sink
         try:
-            await put(sink, self._number, self._chain.feed([self._opening]))
+            waiting = sink(self._number, self._chain.feed([self._opening]))
+            if waiting is not None:
+                await waiting
             turn = self._turn
             while True:
                 await turn.run(self)
                 request = None if self.is_over else self._chain.again()
                 if request is None:
                     return
-                turn = self._turn_of(request)
+                turn = turn.another(new_uuid(), request)
         finally:
             del self._sink  # which may know what began the reply, and so this choice
 

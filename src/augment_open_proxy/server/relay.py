@@ -9,7 +9,7 @@ from augment_open_proxy.core.events import BlockDelta, Cancelled, Event, Failure
 from augment_open_proxy.dialects.dialect import Renderer
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Recorder
 from augment_open_proxy.server.alarms import alarms
-from augment_open_proxy.server.asgi import SENT, Headers, Receive, Send, body_of
+from augment_open_proxy.server.asgi import SENT, Headers, Message, Receive, Send, body_of
 from augment_open_proxy.server.flow import Source, Waiting, at_once, put
 
 FIRST_HEARTBEAT, HEARTBEAT = 5.0, 10.0
@@ -216,7 +216,8 @@ class Relay:
         return None
 
     async def _begin(self, data: bytes, *, last: bool) -> None:
-        await self._send_head(len(data) if last else None)
+        self.status = 200
+        await self._send(self._head(len(data) if last else None))
         await self._send_body(data, not last)
         self._wrote(last=last)
 
@@ -229,14 +230,13 @@ class Relay:
         self._sending = False
         self._last_sent = self._loop.time()
 
-    async def _send_head(self, length: int | None) -> None:
+    def _head(self, length: int | None) -> Message:
         headers = [(b"content-type", self._renderer.media_type.encode()), *self._headers()]
         if length is not None:
             headers.append((b"content-length", str(length).encode()))
         if self._streams:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        self.status = 200
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        return {"type": "http.response.start", "status": 200, "headers": headers}
 
     def ring(self) -> None:
         """The reply takes long enough to watch whether its client leaves."""

@@ -79,9 +79,11 @@ class _Attempt:
         decoder, last = self.decoder, None
         while last is None and not decoder.ended and not self._taker.is_over:
             last = await answer.pump(self._take, None if decoder.stop_reason is None else SILENCE_AFTER_STOP)
-            await self._wait()
-        if last is not None:
-            await self._close(last)
+            if last is not None:
+                self._close(last)
+            if self._waiting is not None:
+                waiting, self._waiting = self._waiting, None
+                await waiting
 
     def fail(self, problem: Problem) -> None:
         """The answer broke."""
@@ -99,23 +101,16 @@ class _Attempt:
             self._waiting = self._taker.feed(events)
         return self._waiting is None and decoder.stop_reason is None and not self._taker.is_over
 
-    async def _close(self, last: bytes) -> None:
+    def _close(self, last: bytes) -> None:
         """Decode the last of the answer. Its events and those of its end are one batch, unless it failed after them."""
         events = self.decoder.feed(last)
         end = self.decoder.close()
         if events and end and isinstance(end[-1], Failure):
             self.has_given = True
             self._waiting = self._taker.feed(events)
-            await self._wait()
             self.end = end
         else:
             self.end = events + end
-
-    async def _wait(self) -> None:
-        """For the taker, where it asked for it."""
-        if self._waiting is not None:
-            waiting, self._waiting = self._waiting, None
-            await waiting
 
 
 class Turn:
@@ -138,6 +133,13 @@ class Turn:
         """The backend's id of the model that answers."""
         self._body: bytes | None = None
         self._recovery = Recovery(upstream.listing.current().base, self._fallbacks())
+
+    def another(self, request_id: str, request: ChatRequest | None = None) -> "Turn":
+        """One more of the same conversation, with this request or the same one. Raises `ProxyError`."""
+        turn = Turn(self._upstream, request or self._request, request_id, self._conversation_id, self._notices)
+        if request is None:
+            turn._body = self.body
+        return turn
 
     def encoding(self) -> Steps[None]:
         """Encode the body ahead, which takes long for a large request; else `run` does it at once."""
