@@ -25,7 +25,7 @@ from augment_open_proxy.core.events import (
     Opening,
     Usage,
 )
-from augment_open_proxy.journal.log import Format, Log, Verbosity, as_json, as_text, without_base64
+from augment_open_proxy.journal.log import LONGEST, Format, Log, Verbosity, as_json, as_text, without_base64
 from augment_open_proxy.journal.record import Record, Recorder
 
 TS = "2026-05-04T12:34:56.789Z"
@@ -187,6 +187,19 @@ def test_text_that_a_client_gave_cannot_forge_a_line(field: str, value: str) -> 
     assert all(line.isprintable() for line in lines)
     assert lines[0].startswith(f"[{TS}] INFO ") or field == "error"
     parsed(entry)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_a_client_gave_is_cut_where_it_is_long(form: Format) -> None:
+    """A model's name may be as long as a body, and an error quotes it."""
+    lines: list[str] = []
+    log = Log("info", form, write=lines.append)
+    most = "m" * LONGEST
+    for name in (most, most + "m"):
+        log.write(chat(model=name, error=name))
+    assert most in lines[0]
+    assert f"{most}…" not in lines[0]
+    assert lines[1].count(f"{most}…") == 2
 
 
 def test_fields_of_a_client_stay_one_word_each() -> None:

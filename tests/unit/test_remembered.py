@@ -77,6 +77,16 @@ def test_an_object_is_itself_and_no_other() -> None:
     assert making.made == [one, other]
 
 
+@pytest.mark.parametrize("large", [("x" * LARGEST,), ("x" * (LARGEST // 2),) * 2])
+def test_a_large_object_is_not_kept(large: tuple[str, ...]) -> None:
+    making = Making()
+    remembered: ByIdentity[tuple[str, ...], list[object]] = ByIdentity(making)
+    for _ in range(2):
+        assert remembered(large) == [large]
+    assert len(making.made) == 2
+    assert not remembered._known
+
+
 def test_of_objects_too_only_the_last_are_kept() -> None:
     making = Making()
     remembered: ByIdentity[tuple[int, ...], list[object]] = ByIdentity(making)

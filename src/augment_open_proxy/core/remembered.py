@@ -3,16 +3,19 @@
 Little is kept: what was asked for last, a few at a time. Nothing but time depends on whether something is remembered.
 """
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
 
-K = TypeVar("K")
+import msgspec
+
+K = TypeVar("K", bound=Iterable[Any])
 V = TypeVar("V")
 
 MOST = 16
 """How many are kept."""
 LARGEST = 256 * 1024
-"""Bytes of a text that is kept."""
+"""Bytes of a text that is kept, and of what is encoded as so many."""
+_encode = msgspec.json.Encoder().encode
 
 
 class ByText(Generic[V]):
@@ -41,7 +44,7 @@ class ByText(Generic[V]):
 
 
 class ByIdentity(Generic[K, V]):
-    """What `make` makes of an object that does not change."""
+    """What `make` makes of a sequence that does not change."""
 
     def __init__(self, make: Callable[[K], V]) -> None:
         self._make = make
@@ -52,8 +55,20 @@ class ByIdentity(Generic[K, V]):
         known = self._known.pop(id(thing), None)  # kept with the object, whose identity nobody else has meanwhile
         if known is None:
             known = thing, self._make(thing)
+            if not is_small(thing):
+                return known[1]
         _add(self._known, id(thing), known)
         return known[1]
+
+
+def is_small(parts: Iterable[Any]) -> bool:
+    """Whether they may be kept: they have `LARGEST` bytes at most, as JSON."""
+    left = LARGEST
+    for part in parts:
+        left -= len(_encode(part))
+        if left < 0:
+            return False
+    return True
 
 
 def _add(known: dict[int, V], key: int, value: V) -> None:

@@ -22,6 +22,8 @@ Verbosity = Literal["none", "info", "body"]
 Format = Literal["text", "json"]
 _encoder = msgspec.json.Encoder()
 _BASE64_KEPT = 64
+LONGEST = 1000
+"""Characters of a model's name, and of an error, that are shown: either may quote what a client sent."""
 _PLAIN = re.compile(r"[!#-<>-~]+")
 """ASCII without blank, quotation mark and equals sign."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_\s-]+")
@@ -64,6 +66,8 @@ class Log:
     def write(self, record: Record) -> None:
         if self._verbosity == "none":
             return
+        if len(record.model or "") > LONGEST or len(record.error or "") > LONGEST:
+            record = msgspec.structs.replace(record, model=_shortened(record.model), error=_shortened(record.error))
         duration_ms = round((self._monotonic() - record.started) * 1000)
         secrets = [*self._secrets()]
         if record.request is not None or record.response is not None:
@@ -167,6 +171,10 @@ def _without_base64(value: Any) -> Any:
 def _cut(data: str) -> str:
     is_base64 = len(data) > _BASE64_KEPT and _BASE64.fullmatch(data) is not None
     return f"<{len(data)} characters of base64>" if is_base64 else data
+
+
+def _shortened(text: str | None) -> str | None:
+    return text if text is None or len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _bodies(record: Record) -> list[tuple[str, Any]]:

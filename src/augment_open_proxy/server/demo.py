@@ -15,5 +15,5 @@ async def simulated(settings: Settings) -> AsyncIterator[Settings]:
     """The settings to serve the demo with, as long as its simulator runs."""
     from augment_open_proxy.simulator import Simulator  # only the demo pays for its import
 
-    async with Simulator(delay=DELAY) as simulator:
+    async with Simulator(delay=DELAY, keep=0) as simulator:
         yield dataclasses.replace(settings, augment_api_token=simulator.token, augment_api_url=simulator.url)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from augment_open_proxy.core.conversation import ChatRequest, ThinkingOutput
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.jsontext import mended
-from augment_open_proxy.core.remembered import LARGEST, ByIdentity, ByText
+from augment_open_proxy.core.remembered import ByIdentity, ByText, is_small
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import (
     NO_REFERENCES,
@@ -109,10 +109,11 @@ def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referr
 def _options(wire_request: wire.Request, tools: "_Tools") -> Parsed:
     """All but model and messages; agents give the same with each request."""
     asked = replace(wire_request, model="", input=None, tools=None)
-    if tools.last is not None and tools.last[0] == asked and _is_plain(asked):
+    is_plain = _is_plain(asked)
+    if is_plain and tools.last is not None and tools.last[0] == asked:
         return tools.last[1]
     options = _read_options(asked, tools)
-    if len(shape_of(options.delivery).fields) <= LARGEST:
+    if is_plain and is_small((asked,)):
         tools.last = asked, options
     return options
 
