@@ -196,10 +196,10 @@ def test_what_a_client_gave_is_cut_where_it_is_long(form: Format) -> None:
     log = Log("info", form, write=lines.append)
     most = "m" * LONGEST
     for name in (most, most + "m"):
-        log.write(chat(model=name, error=name))
+        log.write(chat(model=name, error=name, notices=(name,)))
     assert most in lines[0]
     assert f"{most}…" not in lines[0]
-    assert lines[1].count(f"{most}…") == 2
+    assert lines[1].count(f"{most}…") == 3
 
 
 def test_fields_of_a_client_stay_one_word_each() -> None:

@@ -23,7 +23,7 @@ Format = Literal["text", "json"]
 _encoder = msgspec.json.Encoder()
 _BASE64_KEPT = 64
 LONGEST = 1000
-"""Characters of a model's name, and of an error, that are shown: either may quote what a client sent."""
+"""Characters of a model's name, an error or a notice that are shown: each may quote what a client sent."""
 _PLAIN = re.compile(r"[!#-<>-~]+")
 """ASCII without blank, quotation mark and equals sign."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_\s-]+")
@@ -66,8 +66,13 @@ class Log:
     def write(self, record: Record) -> None:
         if self._verbosity == "none":
             return
-        if len(record.model or "") > LONGEST or len(record.error or "") > LONGEST:
-            record = msgspec.structs.replace(record, model=_shortened(record.model), error=_shortened(record.error))
+        if record.notices or len(record.model or "") > LONGEST or len(record.error or "") > LONGEST:
+            record = msgspec.structs.replace(
+                record,
+                model=record.model and _shortened(record.model),
+                error=record.error and _shortened(record.error),
+                notices=tuple(map(_shortened, record.notices)),
+            )
         duration_ms = round((self._monotonic() - record.started) * 1000)
         secrets = [*self._secrets()]
         if record.request is not None or record.response is not None:
@@ -173,8 +178,8 @@ def _cut(data: str) -> str:
     return f"<{len(data)} characters of base64>" if is_base64 else data
 
 
-def _shortened(text: str | None) -> str | None:
-    return text if text is None or len(text) <= LONGEST else f"{text[:LONGEST]}…"
+def _shortened(text: str) -> str:
+    return f"{text[:LONGEST]}…" if len(text) > LONGEST else text
 
 
 def _bodies(record: Record) -> list[tuple[str, Any]]:
