@@ -28,8 +28,8 @@ from augment_open_proxy.core.events import (
 )
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import Delivery, renderer
+from augment_open_proxy.dialects.openai_errors import RESPONSES_ERRORS
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
-from augment_open_proxy.dialects.openai_responses.errors import ERRORS
 from augment_open_proxy.dialects.openai_responses.reply import Shape, error_of, render, usage
 from augment_open_proxy.dialects.openai_responses.request import parse
 from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
@@ -386,7 +386,7 @@ def test_a_failure_has_the_code_that_is_acted_upon(kind: ErrorKind, code: str) -
 @pytest.mark.parametrize("kind", ErrorKind)
 def test_each_failure_has_a_code_and_a_status(kind: ErrorKind) -> None:
     assert error_of(Problem(kind, "No.")).code
-    assert ERRORS[kind].status >= 400
+    assert RESPONSES_ERRORS[kind].status >= 400
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(7, "7s"), (0.5, "0.5s"), (90.0, "90s"), (1_234_567, "1234567s")])

@@ -41,6 +41,11 @@ ERRORS: dict[ErrorKind, ErrorShape] = {
     ErrorKind.STORE: ErrorShape(503, "server_error", "server_error"),
     ErrorKind.INTERNAL: ErrorShape(500, "server_error", "server_error"),
 }
+RESPONSES_ERRORS = {
+    **ERRORS,
+    ErrorKind.INVALID_REQUEST: ErrorShape(400, "invalid_request_error", "invalid_prompt"),
+}
+"""Those of the Responses API: each has a code, since `response.failed` has nothing else."""
 
 
 def render_problem(problem: Problem) -> bytes:

@@ -1,8 +1,7 @@
 """OpenAI's Responses API."""
 
 from augment_open_proxy.dialects.dialect import Dialect
-from augment_open_proxy.dialects.openai_errors import render_error
-from augment_open_proxy.dialects.openai_responses.errors import ERRORS
+from augment_open_proxy.dialects.openai_errors import RESPONSES_ERRORS, render_error
 from augment_open_proxy.dialects.openai_responses.reply import render
 from augment_open_proxy.dialects.openai_responses.request import read
 from augment_open_proxy.dialects.openai_responses.stored import items, render_begun
@@ -15,7 +14,7 @@ OPENAI_RESPONSES = Dialect(
     id_prefix="resp_",
     conversation="input",
     request_id_header="x-request-id",
-    errors=ERRORS,
+    errors=RESPONSES_ERRORS,
     read=read,
     stream=ResponsesStream,
     render_reply=render,

@@ -11,9 +11,8 @@ from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Draft, Parsed, Recalled
-from augment_open_proxy.dialects.openai_errors import render_error
+from augment_open_proxy.dialects.openai_errors import RESPONSES_ERRORS, render_error
 from augment_open_proxy.dialects.openai_responses import wire
-from augment_open_proxy.dialects.openai_responses.errors import ERRORS
 from augment_open_proxy.dialects.openai_responses.items import TRIGGER, read_input
 from augment_open_proxy.dialects.openai_responses.reply import Responses, Shape, usage
 from augment_open_proxy.dialects.openai_responses.request import read, references
@@ -101,7 +100,7 @@ OPENAI_COMPACTION = Dialect(
     id_prefix="resp_",
     conversation="input",
     request_id_header="x-request-id",
-    errors=ERRORS,
+    errors=RESPONSES_ERRORS,
     read=read_compaction,
     stream=ResponsesStream,
     render_reply=render_compacted,

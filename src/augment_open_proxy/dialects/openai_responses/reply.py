@@ -11,9 +11,9 @@ from augment_open_proxy.core.errors import ErrorKind, Problem
 from augment_open_proxy.core.events import Cancelled, Failure, Finish, Opening, Terminal
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import Delivery
+from augment_open_proxy.dialects.openai_errors import RESPONSES_ERRORS
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import CallForms
-from augment_open_proxy.dialects.openai_responses.errors import ERRORS
 
 _encode = msgspec.json.Encoder().encode
 _PREFIXES = {Text: "msg", Thinking: "rs", ToolCall: "fc"}
@@ -163,4 +163,4 @@ def error_of(problem: Problem) -> wire.Error:
     if problem.kind is ErrorKind.RATE_LIMITED and problem.retry_after is not None:
         seconds = f"{problem.retry_after:.3f}".rstrip("0").rstrip(".")
         message = f"{message} Please try again in {seconds}s."
-    return wire.Error(ERRORS[problem.kind].code or "invalid_request_error", message)
+    return wire.Error(RESPONSES_ERRORS[problem.kind].code or "invalid_request_error", message)
