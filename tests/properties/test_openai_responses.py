@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from augment_open_proxy.core.conversation import ChatRequest, CustomTool, Message, Text, ThinkingOutput
 from augment_open_proxy.core.events import Event
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
-from augment_open_proxy.dialects.framing import Frame
+from augment_open_proxy.dialects.framing import Frame, joined
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.reply import Shape
 from augment_open_proxy.dialects.openai_responses.stored import items
@@ -162,10 +162,10 @@ def test_heartbeats_change_nothing_of_the_numbers(data: bytes, at: list[int], be
     for number, batch in enumerate(batches):
         for _ in range(beats.count(number)):
             ((_, beat),) = rendering.heartbeat()
-            assert json.loads(beat) == {"type": "keepalive", "sequence_number": last}
+            assert json.loads(joined(beat)) == {"type": "keepalive", "sequence_number": last}
         made = rendering.feed(batch)
         assert made == quiet.feed(batch)
-        last = json.loads(made[-1][1])["sequence_number"] if made else last
+        last = json.loads(joined(made[-1][1]))["sequence_number"] if made else last
 
 
 # --- Items ---

@@ -22,6 +22,7 @@ from augment_open_proxy.core.events import (
 )
 from augment_open_proxy.core.reply import fold
 from augment_open_proxy.dialects.dialect import Delivery, renderer
+from augment_open_proxy.dialects.framing import joined
 from augment_open_proxy.dialects.openai_completions import OPENAI_COMPLETIONS
 from augment_open_proxy.dialects.openai_completions.reply import render
 from augment_open_proxy.dialects.openai_completions.request import IGNORED, INSTRUCTIONS, Echo
@@ -261,7 +262,7 @@ def test_choices_are_told_apart_and_their_usage_is_summed() -> None:
     data = [
         frame for pair in zip(first, second, strict=True) for i in (0, 1) for _, frame in rendering.feed([pair[i]], i)
     ]
-    *chunks, last = [json.loads(frame) for frame in data[:-1]]
+    *chunks, last = [json.loads(joined(frame)) for frame in data[:-1]]
     told = [
         (choice["index"], choice["text"], choice["finish_reason"]) for chunk in chunks for choice in chunk["choices"]
     ]

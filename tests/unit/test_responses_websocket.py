@@ -9,6 +9,7 @@ from augment_open_proxy.core.conversation import Text
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, Opening, Usage
 from augment_open_proxy.dialects.dialect import Delivery, StreamRenderer
+from augment_open_proxy.dialects.framing import joined
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.request import parse
 from augment_open_proxy.dialects.openai_responses.websocket import (
@@ -120,7 +121,7 @@ def test_events_as_messages_are_those_of_a_stream_with_their_lane(lane: str | No
     assert lines.pop() == b""
     renderer = stream()
     frames = [*renderer.feed(EVENTS), *renderer.heartbeat()]
-    expected = [json.loads(data) for _, data in frames]
+    expected = [json.loads(joined(data)) for _, data in frames]
     if lane is not None:
         expected = [{**event, "stream_id": lane} for event in expected]
     assert [json.loads(line) for line in lines] == expected

@@ -11,7 +11,7 @@ from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Op
 from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.reply import Fold, Reply
 from augment_open_proxy.core.steps import Steps, whole
-from augment_open_proxy.dialects.framing import sse
+from augment_open_proxy.dialects.framing import Frame, sse
 
 
 class Delivery(Struct, frozen=True):
@@ -117,9 +117,9 @@ class ErrorShape(Struct, frozen=True):
 class StreamRenderer(Protocol):
     """Events of a choice → frames. `heartbeat` gives what keeps a client waiting and means nothing."""
 
-    def feed(self, events: list[Event], choice: int = 0) -> list[tuple[bytes, bytes]]: ...
+    def feed(self, events: list[Event], choice: int = 0) -> list[Frame]: ...
 
-    def heartbeat(self) -> list[tuple[bytes, bytes]]: ...
+    def heartbeat(self) -> list[Frame]: ...
 
 
 class Dialect(Struct, frozen=True):

@@ -11,6 +11,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem
 from augment_open_proxy.core.events import Cancelled, Failure, Finish, Opening, Terminal
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import Delivery
+from augment_open_proxy.dialects.framing import Pieces
 from augment_open_proxy.dialects.openai_errors import RESPONSES_ERRORS
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import CallForms
@@ -52,10 +53,6 @@ def render(replies: Sequence[Reply], delivery: Delivery) -> bytes:
 def shape_of(delivery: Delivery) -> Shape:
     """What the request said of its response; the defaults for a request of another API."""
     return delivery.shape if isinstance(delivery.shape, Shape) else Shape()
-
-
-Pieces = tuple[bytes | memoryview, ...]
-"""JSON that is not put together yet, since what it repeats of the request may be large."""
 
 
 class Responses:

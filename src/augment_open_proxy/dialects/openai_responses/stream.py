@@ -20,7 +20,7 @@ from augment_open_proxy.core.events import (
     Terminal,
 )
 from augment_open_proxy.dialects.dialect import Delivery
-from augment_open_proxy.dialects.framing import Frame
+from augment_open_proxy.dialects.framing import Frame, Pieces
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.reply import INCOMPLETE, Responses, shape_of
 
@@ -88,10 +88,10 @@ class ResponsesStream:
         created = in_progress
         if self._shape.echo.background:
             created = self._responses.begun("queued")
-        self._add(frames, b"response.created", b'"response":', *created)
+        self._add_response(frames, b"response.created", created)
         if self._shape.echo.background:
-            self._add(frames, b"response.queued", b'"response":', *created)
-        self._add(frames, b"response.in_progress", b'"response":', *in_progress)
+            self._add_response(frames, b"response.queued", created)
+        self._add_response(frames, b"response.in_progress", in_progress)
 
     # ---------------------------------------------------------------- blocks
 
@@ -154,12 +154,15 @@ class ResponsesStream:
 
     def _end(self, end: Terminal, frames: list[Frame]) -> None:
         if not isinstance(end, Cancelled):
-            response = self._responses.ended(end, self._output)
-            self._add(frames, _name_of_end(end), b'"response":', *response)
+            self._add_response(frames, _name_of_end(end), self._responses.ended(end, self._output))
 
-    def _add(self, frames: list[Frame], name: bytes, *fields: bytes | memoryview) -> None:
-        number = b"%d," % self._number
-        frames.append((name, b"".join((b'{"type":"', name, b'","sequence_number":', number, *fields, b"}"))))
+    def _add(self, frames: list[Frame], name: bytes, fields: bytes) -> None:
+        frames.append((name, b'{"type":"%b","sequence_number":%d,%b}' % (name, self._number, fields)))
+        self._number += 1
+
+    def _add_response(self, frames: list[Frame], name: bytes, response: Pieces) -> None:
+        head = b'{"type":"%b","sequence_number":%d,"response":' % (name, self._number)
+        frames.append((name, (head, *response, b"}")))
         self._number += 1
 
 

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from augment_open_proxy.core.errors import Problem
 from augment_open_proxy.core.events import Event
 from augment_open_proxy.dialects.dialect import StreamRenderer
-from augment_open_proxy.dialects.framing import Frame
+from augment_open_proxy.dialects.framing import Frame, joined
 from augment_open_proxy.dialects.openai_errors import ERRORS
 from augment_open_proxy.dialects.reading import read
 
@@ -162,4 +162,4 @@ class Messages:
         return self._lines(self._renderer.heartbeat())
 
     def _lines(self, frames: list[Frame]) -> bytes:
-        return b"".join(data[:-1] + self._end for _, data in frames)
+        return b"".join(joined(data)[:-1] + self._end for _, data in frames)
