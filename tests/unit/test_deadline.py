@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from augment_open_proxy.server.deadline import Deadline
+from augment_open_proxy.server.alarms import Deadline
 
 
 async def wait(seconds: float) -> str:

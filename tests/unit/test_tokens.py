@@ -299,7 +299,6 @@ SAMPLES = {
 )
 def test_known_counts(text: str, tokens: int) -> None:
     assert count(text) == tokens
-    assert COUNTER.is_exact
 
 
 def test_half_a_character_counts_like_any_other_sign() -> None:
@@ -323,7 +322,7 @@ def test_without_a_tokenizer_the_counts_are_estimates(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "quicktok", None)
     counter = TokenCounter()
     assert counter.count(PROSE) == estimate_text(PROSE)
-    assert not counter.is_exact
+    assert estimate_text(PROSE) != count(PROSE)
 
 
 def test_other_threads_run_while_it_counts() -> None:

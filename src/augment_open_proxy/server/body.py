@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
+from augment_open_proxy.server.alarms import Deadline
 from augment_open_proxy.server.asgi import ClientLeft, Message, Receive, Scope, header_values
-from augment_open_proxy.server.deadline import Deadline
 from augment_open_proxy.server.flow import rest
 
 IDLE = 30.0

@@ -13,7 +13,7 @@ from augment_open_proxy.core.events import BlockDelta, BlockStart, Event, Failur
 from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
 from augment_open_proxy.journal.store.records import Item, Turn
-from augment_open_proxy.server.deadline import Deadline
+from augment_open_proxy.server.alarms import Deadline
 from augment_open_proxy.server.flow import Sink, Source, Waiting, put
 
 if TYPE_CHECKING:

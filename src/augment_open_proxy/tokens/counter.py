@@ -48,11 +48,6 @@ class TokenCounter:
         count: Callable[[str], int] = quicktok.get_encoding("o200k_base").count
         return count
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether a tokenizer counts, and not an estimate because none is installed. Loads it."""
-        return self._tokenize is not estimate_text
-
     def count(self, text: str) -> int:
         """The tokens in `text`; what looks like a special token is counted as the text that it is.
 
