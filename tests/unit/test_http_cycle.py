@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from augment_open_proxy.server.asgi import body_of
-from augment_open_proxy.server.http_cycle import Cycle
+from augment_open_proxy.server.http_cycle import Cycle, Gathering
 
 START = "http.response.start"
 BODY = "http.response.body"
@@ -43,7 +43,7 @@ def cycle_on(
     connection = cast("asyncio.Transport", transport)
     return Cycle(
         scope=cast("Any", {"method": method, "http_version": version}),
-        transport=connection,
+        transport=cast("asyncio.Transport", Gathering(connection, asyncio.get_running_loop())),
         flow=FlowControl(connection),
         logger=logger,
         access_logger=logger,
@@ -59,13 +59,14 @@ def cycle_on(
 def sent(
     *messages: dict[str, Any], method: str = "POST", version: str = "1.1", keep_alive: bool = True
 ) -> tuple[list[bytes], bool, int]:
-    """What was written, whether the connection was closed, and how often the answer ended."""
+    """What was written, a message in each turn; whether the connection was closed, and how often the answer ended."""
 
     async def run() -> tuple[list[bytes], bool, int]:
         transport, ends = Transport(), list[int]()
         cycle = cycle_on(transport, method, version, keep_alive=keep_alive, ends=ends)
         for message in messages:
             await cycle.send(message)
+            await asyncio.sleep(0)
         return transport.written, transport.is_closed, len(ends)
 
     return asyncio.run(run())
@@ -191,10 +192,11 @@ def test_parts_of_a_body_need_no_message(headers: tuple[tuple[bytes, bytes], ...
         assert send_body == cycle.send_body
         for number, part in enumerate(parts):
             await send_body(part, number < len(parts) - 1)
+        await asyncio.sleep(0)
         return transport.written
 
     messages = [body(part, more=number < len(parts) - 1) for number, part in enumerate(parts)]
-    assert asyncio.run(run()) == sent(start(*headers), *messages, method=method)[0]
+    assert b"".join(asyncio.run(run())) == b"".join(sent(start(*headers), *messages, method=method)[0])
 
 
 def test_another_server_is_sent_a_message_for_each_part() -> None:
@@ -219,6 +221,7 @@ def test_a_client_that_was_answered_is_not_asked_for_its_body() -> None:
         await cycle.send(start((b"content-length", b"0")))
         await cycle.send(body(b""))
         assert await cycle.receive() == {"type": "http.disconnect"}
+        await asyncio.sleep(0)
         return transport.written
 
     assert asyncio.run(run()) == [HEAD + b"content-length: 0\r\n\r\n"]
@@ -231,6 +234,59 @@ def test_nothing_is_written_to_a_client_that_has_left() -> None:
         await cycle.send(start())
         cycle.disconnected = True
         await cycle.send(body(b"late"))
+        await asyncio.sleep(0)
         return transport.written
 
     assert asyncio.run(run()) == []
+
+
+# --- Writes that wait for the end of the turn ---
+
+
+def gathered(use: Callable[[Gathering, Transport], None]) -> list[bytes]:
+    """What was written one turn after `use`."""
+
+    async def run() -> list[bytes]:
+        transport = Transport()
+        use(Gathering(cast("asyncio.Transport", transport), asyncio.get_running_loop()), transport)
+        await asyncio.sleep(0)
+        return transport.written
+
+    return asyncio.run(run())
+
+
+def test_what_is_kept_goes_out_together_at_the_end_of_the_turn() -> None:
+    def use(gathering: Gathering, transport: Transport) -> None:
+        gathering.write_later(b"a")
+        gathering.write_later(b"b")
+        assert transport.written == []
+
+    assert gathered(use) == [b"ab"]
+
+
+@pytest.mark.parametrize("at_once", [lambda one: one.write(b"b"), lambda one: one.writelines([b"b"])])
+def test_what_is_written_at_once_goes_out_behind_what_was_kept(at_once: Callable[[Gathering], None]) -> None:
+    def use(gathering: Gathering, transport: Transport) -> None:
+        gathering.write_later(b"a")
+        at_once(gathering)
+        assert transport.written == [b"a", b"b"]
+        gathering.write_later(b"c")
+
+    assert gathered(use) == [b"a", b"b", b"c"]
+
+
+def test_a_connection_is_closed_after_what_was_kept() -> None:
+    def use(gathering: Gathering, transport: Transport) -> None:
+        gathering.write_later(b"a")
+        gathering.close()
+        assert (transport.written, gathering.is_closing()) == ([b"a"], True)
+
+    assert gathered(use) == [b"a"]
+
+
+def test_what_was_kept_for_a_lost_connection_is_dropped() -> None:
+    def use(gathering: Gathering, transport: Transport) -> None:
+        gathering.write_later(b"a")
+        transport.is_closed = True
+
+    assert gathered(use) == []

@@ -3,7 +3,8 @@
 uvicorn's own way checks each header by two patterns, and writes head and body one by one; this one takes a third of it.
 """
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -15,8 +16,51 @@ _JOINED = 64 * 1024
 """Bytes of a body that are copied between what frames them; a larger one is written from where it is."""
 
 
+class Gathering:
+    """A transport that can keep a write until the end of the loop's turn, when those of all connections go out.
+
+    One that goes out alone wakes up who reads it, which takes longer than the write. What is written at once goes out
+    behind what was kept.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.direct = transport
+        self._loop = loop
+        self._kept: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.direct, name)
+
+    def write_later(self, data: bytes) -> None:
+        if not self._kept:
+            self._loop.call_soon(self.flush)
+        self._kept.append(data)
+
+    def flush(self) -> None:
+        """Write what was kept, unless the connection is lost."""
+        if self._kept:
+            data = b"".join(self._kept)
+            self._kept.clear()
+            if not self.direct.is_closing():
+                self.direct.write(data)
+
+    def write(self, data: bytes) -> None:
+        self.flush()
+        self.direct.write(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.flush()
+        self.direct.writelines(pieces)
+
+    def close(self) -> None:
+        self.flush()
+        self.direct.close()
+
+
 class Cycle(RequestResponseCycle):
     """Keeps the head of the answer until its body comes, so that both are one write. Its names are in lower case."""
+
+    transport: Any  # that of `Gathering`
 
     _head = b""
     _is_amid_chunks = False
@@ -100,7 +144,7 @@ class Cycle(RequestResponseCycle):
         if len(body) > _JOINED:
             self.transport.writelines(pieces)
         elif data := b"".join(pieces):
-            self.transport.write(data)
+            self.transport.write_later(data)
         if is_last:
             self.response_complete = True
             self.message_event.set()

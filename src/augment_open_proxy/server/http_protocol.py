@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from augment_open_proxy.core.errors import ErrorKind, Problem, invalid_request
 from augment_open_proxy.dialects.registry import nearest
 from augment_open_proxy.server.answers import error_response
-from augment_open_proxy.server.http_cycle import Cycle
+from augment_open_proxy.server.http_cycle import Cycle, Gathering
 from augment_open_proxy.server.ids import new_uuid
 
 HEAD_LIMIT = 64 * 1024
@@ -50,6 +50,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn types it
         super().connection_made(transport)
+        self.transport: Any = Gathering(transport, self.loop)
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -142,6 +143,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._idle_until = self.loop.time() + self.timeout_keep_alive
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport.flush()
+        self.transport = self.transport.direct
+        super().handle_websocket_upgrade()
 
     def shutdown(self) -> None:
         """End when what was asked is answered; a head that is awaited has a moment left."""

@@ -12,12 +12,28 @@ from typing import Literal, NamedTuple, TypeVar
 
 from augment_open_proxy.settings import parsers
 from augment_open_proxy.settings.parsers import Parser
-from augment_open_proxy.settings.places import user_state_dir
+
+APP_NAME = "augment-open-proxy"
 
 Logging = Literal["none", "info", "body"]
 LogFormat = Literal["text", "json"]
 
 T = TypeVar("T")
+
+
+# Places by the platform's convention. The import takes 10 to 20 ms, so only who needs a place pays for it.
+def user_config_file() -> Path:
+    """Where the TOML file is looked for when none is named."""
+    from platformdirs import user_config_path
+
+    return user_config_path(APP_NAME, appauthor=False) / "config.toml"
+
+
+def user_state_dir() -> Path:
+    """The state folder when none is named."""
+    from platformdirs import user_state_path
+
+    return user_state_path(APP_NAME, appauthor=False)
 
 
 class Option(NamedTuple):

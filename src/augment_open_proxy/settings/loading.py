@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from augment_open_proxy.settings import parsers
-from augment_open_proxy.settings.fields import OPTIONS, Option, Settings
+from augment_open_proxy.settings.fields import OPTIONS, Option, Settings, user_config_file
 from augment_open_proxy.settings.parsers import Parser
-from augment_open_proxy.settings.places import user_config_file
 
 
 class SettingsError(Exception):
