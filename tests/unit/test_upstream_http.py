@@ -195,7 +195,10 @@ def test_a_small_body_is_one_write_with_its_head_and_a_large_one_is_not_copied()
     async def story() -> None:
         for body in (b"x" * 1000, b"x" * 1_000_000):
             connection, transport = asked()
+            await asyncio.sleep(0)
+            transport.written.clear()
             connection.send(b"head", body)
+            await asyncio.sleep(0)
             if len(body) == 1000:
                 assert transport.written == [b"head" + body]
             else:
@@ -340,9 +343,21 @@ def test_a_connection_is_lost_as_soon_as_the_backend_has_said_so() -> None:
     asyncio.run(story())
 
 
+def test_a_request_goes_out_at_the_end_of_the_turn_and_not_after_its_connection_was_closed() -> None:
+    async def story() -> None:
+        connections = [asked() for _ in range(2)]
+        assert [transport.written for _, transport in connections] == [[], []]
+        connections[0][0].close()
+        await asyncio.sleep(0)
+        assert [transport.written for _, transport in connections] == [[], [b""]]
+
+    asyncio.run(story())
+
+
 def test_a_lost_connection_is_not_kept_by_its_timer() -> None:
     async def story() -> None:
         connection, _ = asked()
+        await asyncio.sleep(0)
         connection.news(asyncio.get_running_loop().time() + 1000)
         connection.connection_lost(None)
         reference = weakref.ref(connection)

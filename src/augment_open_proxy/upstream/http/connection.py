@@ -113,9 +113,15 @@ class Connection(asyncio.Protocol):
         if self._is_lost:
             self.failure = _CLOSED
         elif len(body) <= _JOINED:
-            self._transport.write(head + body)
+            self._loop.call_soon(
+                self._write, head + body
+            )  # with other requests of this turn: each wakes up the backend
         else:
             self._transport.writelines((head, body))
+
+    def _write(self, data: bytes) -> None:
+        if self.is_open():
+            self._transport.write(data)
 
     @property
     def has_data(self) -> bool:
