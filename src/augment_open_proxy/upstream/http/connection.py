@@ -113,9 +113,8 @@ class Connection(asyncio.Protocol):
         if self._is_lost:
             self.failure = _CLOSED
         elif len(body) <= _JOINED:
-            self._loop.call_soon(
-                self._write, head + body
-            )  # with other requests of this turn: each wakes up the backend
+            # With the other requests of this turn, since each that goes out alone wakes up the backend.
+            self._loop.call_soon(self._write, head + body)
         else:
             self._transport.writelines((head, body))
 
