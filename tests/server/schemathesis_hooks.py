@@ -43,7 +43,7 @@ KEPT = ("model", "messages", "input", "prompt", "requests", "items", "metadata")
 
 
 @schemathesis.hook
-def map_body(_: Any, body: Any) -> Any:
+def map_body(context: Any, body: Any) -> Any:
     """The body that is sent."""
     if not isinstance(body, dict):
         return body
@@ -51,7 +51,12 @@ def map_body(_: Any, body: Any) -> Any:
     if chance % 4 == 0:
         return body
     few = {name: value for i, (name, value) in enumerate(body.items()) if name in KEPT or (chance >> i) % 8 == 0}
-    return plausible(few, chance)
+    made = plausible(few, chance)
+    if context.operation.path.endswith("/compact") and "model" in made:
+        made["model"] = WORDS["model"][
+            0
+        ]  # one that calls tools in place of a summary is a fault of the backend's, a 502
+    return made
 
 
 def plausible(value: Any, chance: int) -> Any:
