@@ -10,6 +10,7 @@ import pytest
 
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Text, Tool
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.remembered import LARGEST
 from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Keep, Recalled, References
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.reply import Shape
@@ -538,3 +539,44 @@ def test_a_real_client_gets_a_sound_backend_request(path: Path) -> None:
         assert all(isinstance(json.loads(use["input_json"]), dict) for use in called)
     calls = sum(item.get("type") in ("function_call", "custom_tool_call") for item in (*past, *sent["input"]))
     assert json.dumps(asked["chat_history"]).count('"tool_use"') == calls, "no call is lost"
+
+
+# --- What is remembered from request to request ---
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"text": {"verbosity": 1}}, {"text": {"verbosity": True}}),
+        ({"text": {"verbosity": 1}}, {"text": {"verbosity": 1.0}}),
+        ({"metadata": {"a": "b"}}, {"metadata": {"a": "c"}}),
+        ({"tool_choice": "none"}, {"tool_choice": "auto"}),
+        ({"instructions": "Be brief."}, {"instructions": "Be long."}),
+        ({"temperature": 0}, {"temperature": 1}),
+        ({"store": False}, {"store": True}),
+        ({"background": True}, {}),
+        ({"parallel_tool_calls": False}, {"parallel_tool_calls": True}),
+    ],
+)
+def test_each_response_repeats_its_own_request_whatever_was_asked_before(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    for fields in (one, other, one):
+        shape = parse(msgspec.json.encode({"model": "m", "input": "Hi", **fields})).delivery.shape
+        assert isinstance(shape, Shape)
+        repeated = b"{" + bytes(shape.fields)
+        assert repeated == msgspec.json.encode(shape.echo)
+        for name, value in fields.items():
+            found = json.loads(repeated)[name]
+            given = {key: found[key] for key in value} if isinstance(value, dict) else found
+            assert repr(given) == repr(float(value) if name == "temperature" else value)
+
+
+def test_the_same_options_are_read_once_and_a_large_one_is_not_kept() -> None:
+    def shape(instructions: str, text: str) -> Any:
+        body = {"model": "m", "input": text, "instructions": instructions}
+        return parse(msgspec.json.encode(body)).delivery.shape
+
+    assert shape("Be brief.", "one") is shape("Be brief.", "two")
+    large = "x" * LARGEST
+    assert shape(large, "one") is not shape(large, "two")
