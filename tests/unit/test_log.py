@@ -202,6 +202,17 @@ def test_what_a_client_gave_is_cut_where_it_is_long(form: Format) -> None:
     assert lines[1].count(f"{most}…") == 3
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_secret_where_a_text_is_cut_is_not_shown_in_part(form: Format) -> None:
+    lines: list[str] = []
+    log = Log("info", form, write=lines.append)
+    log.hide(lambda: ["aop-secret-token"])
+    quoting = "m" * (LONGEST - 10) + "aop-secret-token"
+    log.write(chat(model=quoting, error=quoting, notices=(quoting,)))
+    assert "aop-secret" not in lines[0]
+    assert lines[0].count("mmm***") == 3
+
+
 def test_fields_of_a_client_stay_one_word_each() -> None:
     line = text(chat(model='m" error="x', effective_model="a b=c"))
     assert ' model="m\\" error=\\"x" effective="a b=c" stream=true ' in line

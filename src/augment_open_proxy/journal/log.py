@@ -69,9 +69,9 @@ class Log:
         if record.notices or len(record.model or "") > LONGEST or len(record.error or "") > LONGEST:
             record = msgspec.structs.replace(
                 record,
-                model=record.model and _shortened(record.model),
-                error=record.error and _shortened(record.error),
-                notices=tuple(map(_shortened, record.notices)),
+                model=record.model and self._shortened(record.model),
+                error=record.error and self._shortened(record.error),
+                notices=tuple(map(self._shortened, record.notices)),
             )
         duration_ms = round((self._monotonic() - record.started) * 1000)
         secrets = [*self._secrets()]
@@ -80,6 +80,11 @@ class Log:
                 record, request=self._shown(record.request, secrets), response=self._shown(record.response, secrets)
             )
         self._write(without(secrets, self._format(record, _timestamp(self._clock()), duration_ms)))
+
+    def _shortened(self, text: str) -> str:
+        """A text that is cut where it is too long, without secrets: what is left of one there could not be told."""
+        text = self.masked(text) if len(text) > LONGEST else text
+        return f"{text[:LONGEST]}…" if len(text) > LONGEST else text
 
     def _shown(self, body: Any, secrets: Sequence[str]) -> Any:
         """A body without secrets, cut where it is too long."""
@@ -176,10 +181,6 @@ def _without_base64(value: Any) -> Any:
 def _cut(data: str) -> str:
     is_base64 = len(data) > _BASE64_KEPT and _BASE64.fullmatch(data) is not None
     return f"<{len(data)} characters of base64>" if is_base64 else data
-
-
-def _shortened(text: str) -> str:
-    return f"{text[:LONGEST]}…" if len(text) > LONGEST else text
 
 
 def _bodies(record: Record) -> list[tuple[str, Any]]:
