@@ -8,6 +8,7 @@ import msgspec
 from augment_open_proxy.core.events import Event, Failure, Finish, Opening
 from augment_open_proxy.core.reply import Reply, fold
 from augment_open_proxy.dialects.dialect import Dialect, Parsed, Renderer, renderer
+from augment_open_proxy.dialects.framing import joined
 from augment_open_proxy.policies.chain import Chain, policies
 from augment_open_proxy.tokens.counter import TokenCounter
 from augment_open_proxy.upstream.catalog import BUILT_IN, Catalog
@@ -67,4 +68,4 @@ def whole_reply(dialect: Dialect, parsed: Parsed, chunks: Iterable[bytes]) -> Re
 
 
 def _rendered(rendering: Renderer, batches: list[list[Event]]) -> bytes:
-    return b"".join(rendering.feed(batch) for batch in batches)
+    return b"".join(joined(rendering.feed(batch)) for batch in batches)

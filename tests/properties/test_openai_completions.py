@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from augment_open_proxy.core.events import Failure
 from augment_open_proxy.dialects.dialect import NOTHING, Parsed, renderer
+from augment_open_proxy.dialects.framing import joined
 from augment_open_proxy.dialects.openai_completions import OPENAI_COMPLETIONS
 from tests.pipeline import reply_events, streamed
 from tests.properties.strategies import any_bytes, cuts, places
@@ -34,7 +35,7 @@ def test_the_chunks_add_up_to_the_whole_completion(data: bytes, at: list[int], p
         assert not any(choice["finish_reason"] for frame in frames[:-1] for choice in json.loads(frame)["choices"])
         return
     rendering = renderer(OPENAI_COMPLETIONS, asked.delivery)
-    body = json.loads(b"".join(rendering.feed(batch) for batch in batches))
+    body = json.loads(b"".join(joined(rendering.feed(batch)) for batch in batches))
     assert frames[-1] == "[DONE]"
     *chunks, last = [json.loads(frame) for frame in frames[:-1]]
     assert last["choices"] == []

@@ -27,6 +27,7 @@ from augment_open_proxy.core.events import (
 )
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Streamed, renderer
+from augment_open_proxy.dialects.framing import joined
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
 from augment_open_proxy.dialects.openai_completions import OPENAI_COMPLETIONS
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
@@ -95,7 +96,7 @@ class Schedule(Struct, frozen=True):
         out = b""
         for step in self.steps:
             if step is not None:
-                out += rendering.feed(step[1], step[0])
+                out += joined(rendering.feed(step[1], step[0]))
             elif beats:
                 out += rendering.heartbeat()
         return out

@@ -174,8 +174,8 @@ def whole(events: list[Event], asked: Delivery) -> dict[str, Any]:
 
 
 def frames(events: list[Event], asked: Delivery) -> list[str]:
-    data = renderer(OPENAI_COMPLETIONS, msgspec.structs.replace(asked, stream=True)).feed(events).decode()
-    return [frame.removeprefix("data: ") for frame in data.split("\n\n") if frame]
+    data = renderer(OPENAI_COMPLETIONS, msgspec.structs.replace(asked, stream=True)).feed(events)
+    return [frame.removeprefix("data: ") for frame in joined(data).decode().split("\n\n") if frame]
 
 
 def texts(events: list[Event], asked: Delivery) -> list[str]:

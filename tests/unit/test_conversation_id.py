@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from augment_open_proxy.core.conversation import ChatRequest, Image, Message, Part, Text, ToolCall, ToolResult
 from augment_open_proxy.server.asgi import Scope
 from augment_open_proxy.server.caller import owner_of
-from augment_open_proxy.server.conversation import SESSION_HEADERS, conversation_id
+from augment_open_proxy.server.ids import SESSION_HEADERS, conversation_id
 
 KEY = (b"x-api-key", b"sk-one")
 

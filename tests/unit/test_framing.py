@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment_open_proxy.dialects.framing import COMMENT, Frame, sse
+from augment_open_proxy.dialects.framing import COMMENT, Frame, joined, size_of, sse
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,29 @@ def test_line_ends_of_unicode_are_escaped_and_nothing_else(text: str, written: s
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\u2028\x85")), min_size=1))
 @settings(deadline=None)
 def test_a_client_that_splits_decoded_text_gets_each_frame_whole(texts: list[str]) -> None:
-    lines = sse((b"", text.encode()) for text in texts).decode().splitlines()
+    lines = joined(sse((b"", text.encode()) for text in texts)).decode().splitlines()
     assert len(lines) == 2 * len(texts)
     restored = [line.removeprefix("data: ") for line in lines[::2]]
     escapes: dict[int, str | int | None] = {0x2028: r"\u2028", 0x2029: r"\u2029", 0x85: r"\u0085"}
     assert restored == [text.translate(escapes) for text in texts]
     assert set(lines[1::2]) == {""}
+
+
+SMALL, LARGE = memoryview(b"[1]"), memoryview(b"[" + b"2," * 4096 + b"3]")
+
+
+def test_large_views_are_neither_copied_nor_looked_at_again() -> None:
+    end = '"\u2028"'.encode()
+    pieces = sse([(b"a", (b'{"b":', LARGE, b"}")), (b"c", (b'{"d":', LARGE, b"}")), (b"", end)])
+    assert isinstance(pieces, tuple)
+    assert [piece for piece in pieces if piece is LARGE] == [LARGE, LARGE]
+    large = bytes(LARGE)
+    told = b'event: a\ndata: {"b":%b}\n\nevent: c\ndata: {"d":%b}\n\ndata: "\\u2028"\n\n' % (large, large)
+    assert joined(pieces) == told
+    assert size_of(pieces) == len(told)
+
+
+def test_small_views_become_part_of_the_rest() -> None:
+    told = b'event: a\ndata: {"b":[1]}\n\n'
+    assert sse([(b"a", (b'{"b":', SMALL, b"}"))]) == told
+    assert size_of(told) == len(told)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from augment_open_proxy.dialects.framing import Pieces, joined
 from augment_open_proxy.server.asgi import body_of
 from augment_open_proxy.server.http_cycle import Cycle, Gathering
 
@@ -26,8 +27,8 @@ class Transport:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
-    def writelines(self, pieces: Iterable[bytes]) -> None:
-        self.written += pieces
+    def writelines(self, pieces: Iterable[bytes | memoryview]) -> None:
+        self.written += map(bytes, pieces)
 
     def close(self) -> None:
         self.is_closed = True
@@ -181,8 +182,11 @@ def test_what_is_out_of_order_is_an_error(messages: tuple[dict[str, Any], ...]) 
 
 @pytest.mark.parametrize("headers", [(), ((b"content-length", b"4"),)])
 @pytest.mark.parametrize("method", ["POST", "HEAD"])
-def test_parts_of_a_body_need_no_message(headers: tuple[tuple[bytes, bytes], ...], method: str) -> None:
-    parts = [b"ab", b"", b"cd", b""]
+@pytest.mark.parametrize("second", [b"cd", (b"c", memoryview(b"d"))], ids=["whole", "in pieces"])
+def test_parts_of_a_body_need_no_message(
+    headers: tuple[tuple[bytes, bytes], ...], method: str, second: bytes | Pieces
+) -> None:
+    parts = [b"ab", b"", second, b""]
 
     async def run() -> list[bytes]:
         transport = Transport()
@@ -195,7 +199,7 @@ def test_parts_of_a_body_need_no_message(headers: tuple[tuple[bytes, bytes], ...
         await asyncio.sleep(0)
         return transport.written
 
-    messages = [body(part, more=number < len(parts) - 1) for number, part in enumerate(parts)]
+    messages = [body(joined(part), more=number < len(parts) - 1) for number, part in enumerate(parts)]
     assert b"".join(asyncio.run(run())) == b"".join(sent(start(*headers), *messages, method=method)[0])
 
 
@@ -207,10 +211,11 @@ def test_another_server_is_sent_a_message_for_each_part() -> None:
 
     async def run() -> None:
         await body_of(send)(b"a", True)
+        await body_of(send)((b"b", memoryview(b"c")), True)
         await body_of(send)(b"", False)
 
     asyncio.run(run())
-    assert messages == [body(b"a", more=True), body(b"")]
+    assert messages == [body(b"a", more=True), body(b"bc", more=True), body(b"")]
 
 
 def test_a_client_that_was_answered_is_not_asked_for_its_body() -> None:

@@ -28,6 +28,7 @@ from augment_open_proxy.core.events import (
 )
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import Delivery, renderer
+from augment_open_proxy.dialects.framing import joined
 from augment_open_proxy.dialects.openai_errors import RESPONSES_ERRORS
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.reply import Shape, error_of, render, usage
@@ -97,7 +98,7 @@ def pieces(index: int, block: Block, *texts: str, opaque: str | None = None) -> 
 
 
 def stream(*given: Event, end: Terminal = DONE, to: Delivery = PLAIN) -> list[Any]:
-    return [checked(event) for event in events_in(renderer(OPENAI_RESPONSES, to).feed([OPENING, *given, end]))]
+    return [checked(event) for event in events_in(joined(renderer(OPENAI_RESPONSES, to).feed([OPENING, *given, end])))]
 
 
 def kinds(events: list[Any]) -> list[str]:
@@ -277,8 +278,8 @@ def test_what_was_cut_off_is_not_told_as_done() -> None:
 def test_heartbeats_have_the_number_of_the_event_before_them() -> None:
     """So that a stream that is taken up again is numbered alike, however long the silences were."""
     rendering = renderer(OPENAI_RESPONSES, PLAIN)
-    body = rendering.feed([OPENING]) + rendering.heartbeat() + rendering.heartbeat()
-    body += rendering.feed([*pieces(0, Text(""), "Hi."), DONE])
+    body = joined(rendering.feed([OPENING])) + rendering.heartbeat() + rendering.heartbeat()
+    body += joined(rendering.feed([*pieces(0, Text(""), "Hi."), DONE]))
     events = events_in(body)
     assert kinds(events)[:5] == ["created", "in_progress", "keepalive", "keepalive", "output_item.added"]
     assert [event["sequence_number"] for event in events[:5]] == [0, 1, 1, 1, 2]
@@ -344,13 +345,21 @@ def test_a_compaction_comes_whole() -> None:
 BREAKS = "a\nb\rc\x85d\u2028e\u2029f\x0bg\x0ch\x1ci"
 
 
-def test_no_text_of_anyone_breaks_a_line() -> None:
+@pytest.mark.parametrize("times", [1, 1000])
+def test_no_text_of_anyone_breaks_a_line(times: int) -> None:
     """Of the model or the client; clients that split decoded text break at more than `\\n`."""
     to = delivery(
         instructions=BREAKS,
         metadata={"a": BREAKS},
         prompt_cache_key=BREAKS,
-        tools=[{"type": "function", "name": "f", "description": BREAKS, "parameters": {"type": "object", "x": BREAKS}}],
+        tools=[
+            {
+                "type": "function",
+                "name": "f",
+                "description": BREAKS * times,
+                "parameters": {"type": "object", "x": BREAKS},
+            }
+        ],
     )
     events = stream(*pieces(0, Text(""), BREAKS), *pieces(1, ToolCall("a", "f", ""), BREAKS), to=to)
     assert events[-1]["response"]["output"][0]["content"][0]["text"] == BREAKS

@@ -11,7 +11,7 @@ from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Op
 from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.reply import Fold, Reply
 from augment_open_proxy.core.steps import Steps, whole
-from augment_open_proxy.dialects.framing import Frame, sse
+from augment_open_proxy.dialects.framing import Frame, Pieces, joined, sse
 
 
 class Delivery(Struct, frozen=True):
@@ -162,7 +162,7 @@ class Renderer(Protocol):
 
     media_type: str
 
-    def feed(self, events: list[Event], choice: int = 0) -> bytes: ...
+    def feed(self, events: list[Event], choice: int = 0) -> bytes | Pieces: ...
 
     def heartbeat(self) -> bytes: ...
 
@@ -177,11 +177,11 @@ class Streamed:
     def __init__(self, renderer: StreamRenderer) -> None:
         self._renderer = renderer
 
-    def feed(self, events: list[Event], choice: int = 0) -> bytes:
+    def feed(self, events: list[Event], choice: int = 0) -> bytes | Pieces:
         return sse(self._renderer.feed(events, choice))
 
     def heartbeat(self) -> bytes:
-        return sse(self._renderer.heartbeat())
+        return joined(sse(self._renderer.heartbeat()))
 
 
 _ENDS = (Finish, Cancelled)

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 Pieces = tuple[bytes | memoryview, ...]
-"""JSON that is not put together yet, since it may be large: each time that it is copied counts."""
+"""Data that is not put together, since it may be large, and each copy of it counts. A view is of JSON that is used more
+than once, and that `without_line_ends` has seen.
+"""
 Frame = tuple[bytes, bytes | Pieces]
 """One without a name has no pieces."""
 COMMENT = b":"
@@ -15,33 +17,48 @@ _LINE_ENDS = (("\u2028".encode(), rb"\u2028"), ("\u2029".encode(), rb"\u2029"), 
 
 
 def joined(data: bytes | Pieces) -> bytes:
-    """The data of a frame."""
+    """The data, put together."""
     return b"".join(data) if isinstance(data, tuple) else data
 
 
-def sse(frames: Iterable[Frame]) -> bytes:
-    """Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+def size_of(data: bytes | Pieces) -> int:
+    """Its bytes."""
+    return sum(map(len, data)) if isinstance(data, tuple) else len(data)
+
+
+def sse(frames: Iterable[Frame]) -> bytes | Pieces:
+    """Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html); large views stay apart."""
     out: list[Any] = []
+    pieces: Pieces = ()
     for name, data in frames:
         if not name:
             out += (b"data: ", data, b"\n\n")
         elif name is COMMENT:
             out += (b": ", data, b"\n\n")
         elif type(data) is tuple:
-            out += (b"event: ", name, b"\ndata: ", *data, b"\n\n")
+            out += (b"event: ", name, b"\ndata: ")
+            for piece in data:
+                if type(piece) is memoryview and len(piece) >= _SHORT:
+                    pieces += (without_line_ends(b"".join(out)), piece)
+                    out = []
+                else:
+                    out.append(piece)
+            out.append(b"\n\n")
         else:
             out += (b"event: ", name, b"\ndata: ", data, b"\n\n")
-    written = b"".join(out)
-    if len(written) < _SHORT and written.isascii():
-        return written
+    written = without_line_ends(b"".join(out))
+    return (*pieces, written) if pieces else written
+
+
+def without_line_ends(data: bytes) -> bytes:
+    r"""JSON where that is escaped (as `\u2028`) which clients take for line ends if they split decoded text, as httpx'
+    `iter_lines` does.
+    """
+    if len(data) < _SHORT and data.isascii():
+        return data
     # A single byte is found much faster than all of a character, and than what is not ASCII.
-    if not (0xA8 in written or 0xA9 in written or 0x85 in written):
-        return written
-    return _without_line_ends(written)
-
-
-def _without_line_ends(data: bytes) -> bytes:
-    r"""Escape (as `\u2028`) what clients that split decoded text, as httpx' `iter_lines` does, take for line ends."""
+    if not (0xA8 in data or 0xA9 in data or 0x85 in data):
+        return data
     for character, escaped in _LINE_ENDS:
         data = data.replace(character, escaped)
     return data

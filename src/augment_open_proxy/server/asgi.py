@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMa
 from functools import partial
 from typing import Any
 
+from augment_open_proxy.dialects.framing import Pieces, joined
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Coroutine[Any, Any, Message]]
 Send = Callable[[Message], Awaitable[None]]
-SendBody = Callable[[bytes, bool], Awaitable[None]]
+SendBody = Callable[[bytes | Pieces, bool], Awaitable[None]]
 """Sends a part of a body; the second argument tells whether more follows."""
 Headers = list[tuple[bytes, bytes]]
 
@@ -56,8 +58,8 @@ def body_of(send: Send) -> SendBody:
     return partial(_send_body, send) if own is None else own
 
 
-def _send_body(send: Send, body: bytes, more_follows: bool) -> Awaitable[None]:
-    return send({"type": "http.response.body", "body": body, "more_body": more_follows})
+def _send_body(send: Send, body: bytes | Pieces, more_follows: bool) -> Awaitable[None]:
+    return send({"type": "http.response.body", "body": joined(body), "more_body": more_follows})
 
 
 def with_headers(send: Send, more: Headers) -> Send:

@@ -24,9 +24,9 @@ from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.journal.store.opening import MEMORY, SQLITE, Stores, StoreUnavailable
 from augment_open_proxy.journal.store.records import BatchRequest
 from augment_open_proxy.server.asgi import Headers, Scope
-from augment_open_proxy.server.conversation import SESSION_HEADERS
 from augment_open_proxy.server.exchange import Exchange
 from augment_open_proxy.server.flow import Waiting
+from augment_open_proxy.server.ids import SESSION_HEADERS
 from augment_open_proxy.server.keeping import kept
 from augment_open_proxy.server.keys import KEY, KeyRing, ShareSpent
 from augment_open_proxy.server.renewal import Renewal

@@ -9,6 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from augment_open_proxy.dialects.framing import Pieces, size_of
 from augment_open_proxy.server.asgi import SENT
 
 _WITHOUT_BODY = (204, 304)
@@ -48,7 +49,7 @@ class Gathering:
         self.flush()
         self.direct.write(data)
 
-    def writelines(self, pieces: Iterable[bytes]) -> None:
+    def writelines(self, pieces: Iterable[bytes | memoryview]) -> None:
         self.flush()
         self.direct.writelines(pieces)
 
@@ -81,13 +82,13 @@ class Cycle(RequestResponseCycle):
         self.waiting_for_100_continue = False  # nobody is asked for a body that is refused
         return SENT
 
-    def send_body(self, body: bytes, more_follows: bool) -> Awaitable[None]:
+    def send_body(self, body: bytes | Pieces, more_follows: bool) -> Awaitable[None]:
         """A part of the body, as `send` takes it in a message. Raises `RuntimeError` where none belongs."""
         if self.disconnected:
             return SENT
         if self.flow.write_paused:
             return self._send_once_drained(body, more_follows)
-        if self._is_amid_chunks and more_follows and 0 < len(body) <= _JOINED:  # as most are
+        if self._is_amid_chunks and more_follows and type(body) is bytes and 0 < len(body) <= _JOINED:  # as most are
             self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         elif self.response_started and not self.response_complete:
             self._write_body(body, is_last=not more_follows)
@@ -95,7 +96,7 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError(f"a body does not belong here: started {self.response_started}")
         return SENT
 
-    async def _send_once_drained(self, body: bytes, more_follows: bool) -> None:
+    async def _send_once_drained(self, body: bytes | Pieces, more_follows: bool) -> None:
         await self.flow.drain()
         await self.send_body(body, more_follows)
 
@@ -127,24 +128,26 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError("a header of the answer holds what none may")
         return head + b"\r\n"
 
-    def _write_body(self, body: bytes, *, is_last: bool) -> None:
+    def _write_body(self, body: bytes | Pieces, *, is_last: bool) -> None:
         """Raises `RuntimeError` where it is not as long as the head says."""
         if self.scope["method"] == "HEAD":
             body = b""
-        pieces: tuple[bytes, ...] = (self._head, body)
+        data = body if isinstance(body, tuple) else (body,)
+        size = size_of(body)
+        pieces: Pieces = (self._head, *data)
         if self.chunked_encoding:
-            chunk = (b"%x\r\n" % len(body), body, b"\r\n") if body else ()
+            chunk = (b"%x\r\n" % size, *data, b"\r\n") if size else ()
             pieces = (self._head, *chunk, b"0\r\n\r\n" if is_last else b"")
             self._is_amid_chunks = True
         elif not self._ends_with_connection:
-            self.expected_content_length -= len(body)
+            self.expected_content_length -= size
             if self.expected_content_length < 0 or (is_last and self.expected_content_length):
                 raise RuntimeError("the body is not as long as the head of the answer says")
         self._head = b""
-        if len(body) > _JOINED:
+        if size > _JOINED:
             self.transport.writelines(pieces)
-        elif data := b"".join(pieces):
-            self.transport.write_later(data)
+        elif written := b"".join(pieces):
+            self.transport.write_later(written)
         if is_last:
             self.response_complete = True
             self.message_event.set()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import BlockDelta, Cancelled, Event, Failure, Finish, Opening, closing
 from augment_open_proxy.dialects.dialect import Renderer
+from augment_open_proxy.dialects.framing import Pieces, joined, size_of
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Recorder
 from augment_open_proxy.server.alarms import alarms
 from augment_open_proxy.server.asgi import SENT, Headers, Message, Receive, Send, body_of
@@ -190,7 +191,9 @@ class Relay:
                 return None
         if len(self._held) == 1 and self._held[0][0] == choice:
             events = self._held.pop()[1] + events  # an opening may be large, as where it tells of the tools
-        data = self._rendered_held() + self._renderer.feed(events, choice)
+        held, data = self._rendered_held(), self._renderer.feed(events, choice)
+        if held:
+            data = held + joined(data)
         if kind is Finish or kind is Cancelled:
             self._left -= 1
         is_last = self._left == 0 or kind is Failure
@@ -199,9 +202,9 @@ class Relay:
     def _rendered_held(self) -> bytes:
         """The openings that waited for the first content."""
         held, self._held = self._held, []
-        return b"".join([self._renderer.feed(events, choice) for choice, events in held])
+        return b"".join([joined(self._renderer.feed(events, choice)) for choice, events in held])
 
-    def _write(self, data: bytes, *, last: bool = False) -> Waiting:
+    def _write(self, data: bytes | Pieces, *, last: bool = False) -> Waiting:
         """Send some of the body, and the head before it."""
         self._pause = FIRST_HEARTBEAT
         if self.status is None:
@@ -215,9 +218,9 @@ class Relay:
         self._last_sent = self._loop.time()
         return None
 
-    async def _begin(self, data: bytes, *, last: bool) -> None:
+    async def _begin(self, data: bytes | Pieces, *, last: bool) -> None:
         self.status = 200
-        await self._send(self._head(len(data) if last else None))
+        await self._send(self._head(size_of(data) if last else None))
         await self._send_body(data, not last)
         self._wrote(last=last)
 

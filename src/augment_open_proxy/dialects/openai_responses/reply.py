@@ -11,7 +11,7 @@ from augment_open_proxy.core.errors import ErrorKind, Problem
 from augment_open_proxy.core.events import Cancelled, Failure, Finish, Opening, Terminal
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.dialects.dialect import Delivery
-from augment_open_proxy.dialects.framing import Pieces
+from augment_open_proxy.dialects.framing import Pieces, without_line_ends
 from augment_open_proxy.dialects.openai_errors import RESPONSES_ERRORS
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import CallForms
@@ -24,7 +24,7 @@ INCOMPLETE: dict[events.FinishReason, str] = {"length": "max_output_tokens", "co
 
 def fields_of(echo: wire.Echo) -> memoryview:
     """JSON of what is repeated, from what follows the opening brace; without a copy, since it holds all tools."""
-    return memoryview(_encode(echo))[1:]
+    return memoryview(without_line_ends(_encode(echo)))[1:]
 
 
 class Shape(Struct, frozen=True):
