@@ -132,8 +132,7 @@ class Cycle(RequestResponseCycle):
         """Raises `RuntimeError` where it is not as long as the head says."""
         if self.scope["method"] == "HEAD":
             body = b""
-        data = body if isinstance(body, tuple) else (body,)
-        size = size_of(body)
+        data, size = ((body,), len(body)) if type(body) is bytes else (body, size_of(body))
         pieces: Pieces = (self._head, *data)
         if self.chunked_encoding:
             chunk = (b"%x\r\n" % size, *data, b"\r\n") if size else ()

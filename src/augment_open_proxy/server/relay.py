@@ -180,8 +180,8 @@ class Relay:
         if kind is not BlockDelta or self._records_all:
             self._recorder.feed(events, choice)
         if kind is BlockDelta and self.status is not None:  # as most are, first for speed
-            data = self._renderer.feed(events, choice)
-            return self._write(data) if data else None
+            delta = self._renderer.feed(events, choice)
+            return self._write(delta) if delta else None
         if self.status is None and not self._at_once:
             if isinstance(last, Failure):
                 self._refusal = last.problem
@@ -191,9 +191,10 @@ class Relay:
                 return None
         if len(self._held) == 1 and self._held[0][0] == choice:
             events = self._held.pop()[1] + events  # an opening may be large, as where it tells of the tools
-        held, data = self._rendered_held(), self._renderer.feed(events, choice)
-        if held:
-            data = held + joined(data)
+        if self._held:
+            data: bytes | Pieces = self._rendered_held() + joined(self._renderer.feed(events, choice))
+        else:
+            data = self._renderer.feed(events, choice)
         if kind is Finish or kind is Cancelled:
             self._left -= 1
         is_last = self._left == 0 or kind is Failure
