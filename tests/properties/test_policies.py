@@ -143,7 +143,7 @@ def test_the_reply_ends_at_the_limit_and_calls_that_are_whole_pass(
     reply: list[Block], sizes: list[int], batch: int, limit: int
 ) -> None:
     counter = Noting()
-    out = run(OutputLimit(limit, counter, Usage()).feed, events_of(reply, sizes), batch)
+    out = run(OutputLimit(limit, counter, limit).feed, events_of(reply, sizes), batch)
     grammar.check(out)
     given_out = fold(out)
     assert isinstance(given_out.end, Finish)
@@ -166,19 +166,19 @@ def test_nothing_is_counted_before_the_limit_could_be_reached() -> None:
         def count(self, text: str) -> int:
             raise AssertionError("it was counted")
 
-    feed = OutputLimit(100, Never(), Usage()).feed
+    feed = OutputLimit(100, Never(), 100).feed
     feed([OPENING, BlockStart(0, Text("")), *(BlockDelta(0, "ten bytes.") for _ in range(10)), BlockStop(0)])
 
 
 @given(reply=replies, sizes=cuts, batch=st.integers(1, 9), limit=st.integers(1, 3))
-def test_so_many_calls_pass_and_the_turn_ends_with_the_last(
+def test_so_many_calls_pass_and_the_turn_ends_before_the_next(
     reply: list[Block], sizes: list[int], batch: int, limit: int
 ) -> None:
     out = run(CallLimit(limit).feed, events_of(reply, sizes), batch)
     grammar.check(out)
     given_out = fold(out)
     calls = [place for place, block in enumerate(reply) if isinstance(block, ToolCall)]
-    end = calls[limit - 1] + 1 if len(calls) >= limit else len(reply)
+    end = calls[limit] if len(calls) > limit else len(reply)
     assert list(given_out.blocks) == reply[:end]
 
 

@@ -107,6 +107,47 @@ def test_the_backend_gets_the_uuid_of_the_reply_s_id(client: httpx.Client, proxy
     assert answer.json()["id"] == "chatcmpl-" + proxy.simulator.requests[-1].headers["x-request-id"]
 
 
+def counted(client: httpx.Client, path: str, **fields: Any) -> int:
+    answer = client.post(path, json={"model": "claude-sonnet-4-5", **fields})
+    assert answer.status_code == 200, answer.text
+    return int(answer.json()["input_tokens"])
+
+
+def test_thinking_counts_where_the_backend_gets_it_shown_or_not_and_that_of_others_does_not(
+    client: httpx.Client,
+) -> None:
+    prompt = "@@" + json.dumps({"thinking": "One thing after the other. " * 200, "text": "Yes."}) + "@@"
+
+    def tokens(display: str | None) -> int:
+        thinking = {"type": "adaptive", **({"display": display} if display else {})}
+        content = client.post("/v1/messages", json=chat(prompt=prompt, max_tokens=9999, thinking=thinking)).json()[
+            "content"
+        ]
+        assert [block["type"] for block in content] == ["thinking", "text"]
+        if display == "foreign":
+            content[0] = {"type": "thinking", "thinking": content[0]["thinking"], "signature": "Zm9yZWlnbg=="}
+        return counted(client, "/v1/messages/count_tokens", messages=[{"role": "assistant", "content": content}])
+
+    assert tokens("summarized") == tokens("omitted") > 500
+    assert tokens("foreign") < 50
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/v1/messages/count_tokens", {"messages": [{"role": "user", "content": "x"}], "output_config": "format"}),
+        ("/v1/responses/input_tokens", {"input": "x", "text": "format"}),
+    ],
+)
+def test_the_schema_of_an_answer_counts_since_the_model_is_told_it(
+    client: httpx.Client, path: str, fields: dict[str, Any]
+) -> None:
+    schema = {"type": "object", "description": "One thing after the other. " * 200}
+    (name,) = (name for name, value in fields.items() if value == "format")
+    with_format = {**fields, name: {"format": {"type": "json_schema", "name": "n", "schema": schema}}}
+    assert counted(client, path, **with_format) > counted(client, path, **{**fields, name: {}}) + 500
+
+
 def test_ignored_parameters_are_named(client: httpx.Client) -> None:
     answer = client.post(CHAT, json=chat(temperature=0.2, seed=5, user="me"))
     assert answer.headers["x-aop-ignored-parameters"] == "temperature, seed"

@@ -118,6 +118,22 @@ def test_a_system_message_may_hold_only_its_effort() -> None:
     assert asked.messages[0] == Message("user", (Text("Hello."),))
 
 
+def once(content: str) -> dict[str, Any]:
+    return {"role": "system", "content": content, "clear_at": "next_user_message"}
+
+
+def test_a_system_message_for_one_turn_is_shown_until_the_user_s_next_message() -> None:
+    answer = {"role": "assistant", "content": "Hi."}
+    for_ever = {"role": "system", "content": "Always.", "clear_at": "never"}
+    assert texts(request(HELLO, once("Now."), for_ever)) == ["Hello.", "Now.", "Always."]
+    assert texts(request(HELLO, once("Now."), for_ever, answer, HELLO)) == ["Hello.", "Always.", "Hi.", "Hello."]
+    assert texts(request(HELLO, once("Now."), answer, HELLO, once("Then."))) == ["Hello.", "Hi.", "Hello.", "Then."]
+
+
+def texts(asked: ChatRequest) -> list[str]:
+    return [part.text for message in asked.messages for part in message.content if isinstance(part, Text)]
+
+
 def test_content_is_a_string_or_blocks() -> None:
     assert request({"role": "user", "content": [text("a"), text("b")]}).messages[0].content == (Text("a"), Text("b"))
     assert request({"role": "user", "content": "a\0b \U0001f600"}).messages[0].content == (Text("a\0b \U0001f600"),)
@@ -246,6 +262,8 @@ def test_nulls_are_as_absence() -> None:
         ({"stop_sequences": []}, ()),
         ({"tool_choice": {"type": "auto"}}, ()),
         ({"tool_choice": {"type": "none"}}, ()),
+        ({"speed": "fast", "fallbacks": [{"model": "m"}]}, ("fallbacks", "speed")),
+        ({"speed": "standard", "fallbacks": []}, ()),
     ],
 )
 def test_parameters_without_effect_are_listed(fields: dict[str, Any], ignored: tuple[str, ...]) -> None:
@@ -314,6 +332,9 @@ def test_mcp_servers_which_anthropic_would_call_are_not_dropped_in_silence() -> 
         (body(tool_choice="auto"), "tool_choice"),
         (body(stream="yes"), "stream"),
         (body(tools=[{"input_schema": {"type": "object"}}]), "tools[0].name"),
+        (body(tools=[{"type": "function", "function": {"name": "f"}}]), "tools[0].type"),
+        (body(max_tokens=0), "max_tokens"),
+        (body(compaction={"type": "summarize"}), "compaction"),
     ],
 )
 def test_errors_name_the_field_by_its_path(data: bytes, param: str) -> None:

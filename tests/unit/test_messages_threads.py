@@ -196,3 +196,13 @@ def test_the_tokens_of_a_thread_are_counted_with_all_that_came_before() -> None:
     counted, request = parse_count(data, recalled), asked(data, recalled)
     assert (counted.messages, counted.system, counted.tools) == (request.messages, request.system, request.tools)
     assert len(counted.messages) == 3
+
+
+def test_the_tools_that_a_system_message_changed_stay_so_and_what_it_said_for_one_turn_is_gone() -> None:
+    added = {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": {**LOOK, "name": "listen"}}}
+    said = [added, {"type": "text", "text": "Now."}]
+    first = body(user("Hi."), {"role": "system", "content": said, "clear_at": "next_user_message"}, tools=[LOOK])
+    goes_on = asked(body(user("And?"), thread=CONTINUE), past((first, (Text("Hello."),))))
+    assert [tool.name for tool in goes_on.tools] == ["look", "listen"]
+    texts = [part.text for message in goes_on.messages for part in message.content if isinstance(part, Text)]
+    assert texts == ["Hi.", "Hello.", "And?"]

@@ -265,3 +265,64 @@ def test_tool_choice_none_asks_for_no_tools() -> None:
         asked = parse(json.dumps({**fields, "tool_choice": choice}).encode()).request
         assert asked.tool_choice.mode == mode
         assert asked.left_out == ("web_search_20250305",)
+
+
+# --- Tools that system messages change ---
+
+LOOK: dict[str, Any] = {"name": "look", "input_schema": {"type": "object"}}
+
+
+def adds(tool: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "tool_addition", "tool": tool}
+
+
+def removes(name: str) -> dict[str, Any]:
+    return {"type": "tool_removal", "tool": {"type": "tool_reference", "name": name}}
+
+
+ADDS_LOOK = adds({"type": "tool_definition", "definition": LOOK})
+ADDS_READ = adds({"type": "tool_reference", "name": "read"})
+
+
+def names_after(*messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> list[str]:
+    system = [{"role": "system", "content": content} for content in messages]
+    data = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Hi."}, *system],
+        "tools": [READ] if tools is None else tools,
+    }
+    return [tool.name for tool in parse(json.dumps(data).encode()).request.tools]
+
+
+def test_a_system_message_adds_tools_and_takes_them_away() -> None:
+    """As the SDK's tool runner does it; the last word counts."""
+    assert names_after([ADDS_LOOK]) == ["read", "look"]
+    assert names_after([ADDS_LOOK], tools=[]) == ["look"]
+    assert names_after([removes("read")]) == []
+    assert names_after([ADDS_LOOK, {"type": "text", "text": "You can look now."}], [removes("read")]) == ["look"]
+    assert names_after([ADDS_LOOK, removes("look")], [adds({"type": "tool_reference", "name": "look"})]) == [
+        "read",
+        "look",
+    ]
+    assert names_after([removes("read")], [ADDS_READ]) == ["read"]
+
+
+def test_what_is_not_there_can_be_neither_added_nor_taken_away() -> None:
+    toolset = {"type": "mcp_toolset_reference", "server_name": "s"}
+    assert names_after([removes("other"), adds({"type": "tool_reference", "name": "other"}), adds(toolset)]) == ["read"]
+
+
+def test_a_definition_is_in_place_of_the_tool_of_that_name() -> None:
+    data = {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": "Hi."},
+            {
+                "role": "system",
+                "content": [adds({"type": "tool_definition", "definition": {**READ, "description": "Anew."}})],
+            },
+        ],
+        "tools": [READ],
+    }
+    (tool,) = parse(json.dumps(data).encode()).request.tools
+    assert (tool.name, tool.description) == ("read", "Anew.")

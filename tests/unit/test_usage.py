@@ -1,8 +1,9 @@
 """Usage that the backend leaves out is estimated by length; what it told stays."""
 
 import pytest
+from msgspec import Raw
 
-from augment_open_proxy.core.conversation import ChatRequest, Message, Text, Thinking, ToolCall
+from augment_open_proxy.core.conversation import ChatRequest, Message, OutputFormat, Text, Thinking, ToolCall
 from augment_open_proxy.core.errors import ErrorKind, Problem
 from augment_open_proxy.core.events import (
     Block,
@@ -16,8 +17,12 @@ from augment_open_proxy.core.events import (
     Opening,
     Usage,
 )
+from augment_open_proxy.policies.call_limit import CallLimit
+from augment_open_proxy.policies.chain import Chain, Feed, policies
+from augment_open_proxy.policies.limits import OutputLimit
+from augment_open_proxy.policies.stop import StopSequences
 from augment_open_proxy.policies.usage import UsageEstimate, prepare
-from augment_open_proxy.tokens.counter import for_model
+from augment_open_proxy.tokens.counter import TokenCounter, for_model
 from augment_open_proxy.tokens.length import estimate_text
 from augment_open_proxy.tokens.request import estimate_request
 
@@ -34,7 +39,7 @@ ANSWER = block(0, Text(""), TEXT)
 
 
 def usage(events: list[Event], told: Usage, size: int = 1) -> Usage:
-    feed = UsageEstimate("m", lambda: 0)
+    feed = UsageEstimate(ChatRequest("m", ()))
     run = [OPENING, *events, Finish("stop", 1, told)]
     out = [event for start in range(0, len(run), size) for event in feed.feed(run[start : start + size])]
     assert out[:-1] == run[:-1]
@@ -107,7 +112,7 @@ def test_output_is_all_that_was_given_and_reasoning_what_was_thinking(
 
 
 def test_claude_s_tokens_are_more() -> None:
-    feed = UsageEstimate("claude-sonnet-4-5", lambda: 0)
+    feed = UsageEstimate(ChatRequest("claude-sonnet-4-5", ()))
     (*_, end) = feed.feed([OPENING, *ANSWER, Finish("stop", 1, Usage())])
     assert isinstance(end, Finish)
     assert end.usage.output == for_model(ONCE, "claude-sonnet-4-5") > ONCE
@@ -125,6 +130,51 @@ def test_batches_do_not_matter(size: int) -> None:
 
 @pytest.mark.parametrize("end", [Failure(Problem(ErrorKind.BACKEND, "It broke.")), Cancelled()])
 def test_an_end_without_usage_passes(end: Event) -> None:
-    feed = UsageEstimate("m", lambda: 0)
+    feed = UsageEstimate(ChatRequest("m", ()))
     assert feed.feed([OPENING, *ANSWER]) == [OPENING, *ANSWER]
     assert feed.feed([end]) == [end]
+
+
+CALL = block(1, ToolCall("a", "f", ""), "{}")
+TOLD = Usage(500, 77, 3000, 40)
+
+
+@pytest.mark.parametrize(
+    ("feed", "rest", "output"),
+    [
+        (StopSequences(("in Bern",)), [], None),
+        (OutputLimit(3, TokenCounter(), 3), [], 3),
+        (CallLimit(1), [*CALL, *block(2, ToolCall("b", "f", ""), "{}")], None),
+    ],
+    ids=["a stop sequence", "a limit of the output", "a call too many"],
+)
+def test_a_turn_that_is_cut_off_where_its_end_is_known_keeps_the_count_of_its_prompt(
+    feed: Feed, rest: list[Event], output: int | None
+) -> None:
+    """Such as one that was held back to be checked. Of the output it has only what is left."""
+    *_, end = feed.feed([*ANSWER, *rest, Finish("stop", 1, TOLD)])
+    assert isinstance(end, Finish)
+    assert end.usage == Usage(500, output, 3000, 40)
+    assert end.reason in ("stop_sequence", "length", "tool_use")
+
+
+def test_as_many_calls_as_are_allowed_change_nothing() -> None:
+    turn = [*ANSWER, *CALL, Finish("tool_use", 3, TOLD)]
+    assert CallLimit(1).feed(turn) == turn
+
+
+def test_the_prompt_is_that_which_the_backend_is_asked_and_the_model_the_one_that_answers() -> None:
+    """What policies add, such as the schema of an answer, is paid for; the name of a model may be anything."""
+    schema = Raw(b'{"type":"object","description":"%s"}' % (TEXT.encode() * 50))
+    asked = ChatRequest("any", (Message("user", (Text(TEXT),)),), output_format=OutputFormat("f", schema))
+    chain = Chain(asked, policies(b"secret", TokenCounter(), claude_factor=3.0))
+    estimate = chain.estimate_for("claude-sonnet-4-5")
+    chain.feed([OPENING_WITHOUT_COUNT])
+    (*_, end) = chain.feed([*block(0, Text(""), "{}"), Finish("stop", 1, Usage())])
+    assert isinstance(end, Finish)
+    assert end.usage.input == estimate() == estimate_request(chain.request, "claude-sonnet-4-5", 3.0)
+    assert end.usage.output == for_model(estimate_text("{}"), "claude-sonnet-4-5", 3.0)
+    assert estimate() > estimate_request(asked, "claude-sonnet-4-5", 3.0) + 50
+
+
+OPENING_WITHOUT_COUNT = Opening("id", 1, "any", input_estimate=0)

@@ -113,6 +113,14 @@ def closing(last: "Event | None") -> list["Event"]:
     return [BlockStop(last.index, is_cut=True)] if isinstance(last, BlockStart | BlockDelta) else []
 
 
+def prompt_of(events: "list[Event]") -> Usage:
+    """What the prompt of the turn took, where its end is among the `events` of which the rest is cut off."""
+    end = events[-1]
+    if not isinstance(end, Finish):
+        return Usage()
+    return Usage(end.usage.input, None, end.usage.cache_read, end.usage.cache_creation)
+
+
 def begins(events: "list[Event]", kind: type[Block]) -> bool:
     """Whether a block of this kind begins in `events`: a machine for a rare kind lets most batches pass as they are."""
     return kind in [type(event.block) for event in events if type(event) is BlockStart]

@@ -22,6 +22,13 @@ class Source(Struct, frozen=True):
     content: "str | list[Block] | None" = None
 
 
+class ChangedTool(Struct, frozen=True):
+    """The tool that a system message adds or takes away, by its name or with its definition."""
+
+    name: str | None = None
+    definition: Raw = Raw()
+
+
 class Block(Struct, frozen=True):
     """Any content block: the fields of all types that we read, most of them absent in each."""
 
@@ -41,6 +48,7 @@ class Block(Struct, frozen=True):
     is_error: bool | None = None
     tool_name: str | None = None
     url: str | None = None
+    tool: ChangedTool | None = None
 
 
 def user_parts(block: Block, path: str) -> tuple[Part, ...]:

@@ -54,7 +54,7 @@ def policies(secret: bytes, counter: TokenCounter, claude_factor: float = CLAUDE
         partial(compaction.prepare, secret=secret),
         partial(sealing.prepare, secret=secret),
         history.prepare,
-        usage.prepare,
+        partial(usage.prepare, claude_factor=claude_factor),
         partial(limits.prepare, counter=counter, claude_factor=claude_factor),
         stop.prepare,
         call_limit.prepare,
@@ -63,6 +63,11 @@ def policies(secret: bytes, counter: TokenCounter, claude_factor: float = CLAUDE
         arguments.prepare,
         custom_tools.prepare,
     )
+
+
+def of_counts(secret: bytes) -> tuple[Prepare, ...]:
+    """Those for a request of which only the tokens are counted, which may be any part of a conversation."""
+    return partial(sealing.prepare, secret=secret), structured.prepare
 
 
 class Chain:
@@ -79,6 +84,12 @@ class Chain:
         self._awake: list[Feed] | None = None
         """Those that do not rest, since the last batch that was no single delta; `None` where it is not known."""
         self.request = request
+
+    def estimate_for(self, model: str) -> Callable[[], int]:
+        """What estimates the tokens of the prompt for the model with this id, for the reply's usage as well."""
+        estimate = next(feed for feed in self._feeds if isinstance(feed, usage.UsageEstimate))
+        estimate.asked, estimate.model = self.request, model
+        return estimate.estimate_prompt
 
     def feed(self, events: list[Event]) -> list[Event]:
         feeds = self._feeds

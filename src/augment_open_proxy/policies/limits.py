@@ -3,8 +3,10 @@
 A token is at least one byte, so nothing is counted before that many bytes have come. A call that has come whole passes.
 """
 
+import msgspec
+
 from augment_open_proxy.core.conversation import ChatRequest, ToolCall
-from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, Usage
+from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, prompt_of
 from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, TokenCounter, is_claude
 
 
@@ -16,7 +18,7 @@ def prepare(
     if limit is None:
         return request, None
     counted = max(1, int(limit / claude_factor)) if is_claude(request.model) else limit
-    return request, OutputLimit(counted, counter, Usage(output=limit))
+    return request, OutputLimit(counted, counter, limit)
 
 
 _PIECES = 256
@@ -28,8 +30,8 @@ class OutputLimit:
 
     __slots__ = ("_bytes", "_counter", "_is_call", "_left", "_spent", "_uncounted")
 
-    def __init__(self, limit: int, counter: TokenCounter, spent: Usage) -> None:
-        """`limit` is in o200k tokens; `spent` is what the reply has used when it ends at the limit."""
+    def __init__(self, limit: int, counter: TokenCounter, spent: int) -> None:
+        """`limit` is in o200k tokens; `spent` is how many the client is told where the reply ends at the limit."""
         self._left = limit
         self._spent = spent
         self._counter = counter
@@ -48,12 +50,11 @@ class OutputLimit:
                     self._bytes += len(text) if text.isascii() else 4 * len(text)
                     if self._bytes > self._left and not self._count_up() and not self._is_call:
                         self._cut(index, text, out)
-                        return out
+                        return [*out, BlockStop(index), self._end(events)]
                     out.append(event)
                 case BlockStart(block=block):
                     if self._left <= 0:
-                        out.append(Finish("length", None, self._spent))
-                        return out
+                        return [*out, self._end(events)]
                     self._is_call = isinstance(block, ToolCall)
                     out.append(event)
                 case _:
@@ -89,7 +90,7 @@ class OutputLimit:
         return self._left >= 0
 
     def _cut(self, index: int, text: str, out: list[Event]) -> None:
-        """Give out as many characters of the last delta as fit, and end the turn."""
+        """Give out as many characters of the last delta as fit."""
         before = "".join(self._uncounted[:-1])
         low, high = 0, len(text)
         while low < high:
@@ -100,4 +101,6 @@ class OutputLimit:
                 high = middle - 1
         if low:
             out.append(BlockDelta(index, text[:low]))
-        out += [BlockStop(index), Finish("length", None, self._spent)]
+
+    def _end(self, events: list[Event]) -> Finish:
+        return Finish("length", None, msgspec.structs.replace(prompt_of(events), output=self._spent))

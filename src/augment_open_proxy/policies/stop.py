@@ -4,7 +4,7 @@ Held back is only text that could still begin a stop sequence.
 """
 
 from augment_open_proxy.core.conversation import ChatRequest, Text
-from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, Usage
+from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, prompt_of
 
 
 def prepare(request: ChatRequest) -> tuple[ChatRequest, "StopSequences | None"]:
@@ -34,7 +34,7 @@ class StopSequences:
                         self._give(index, (self._held + text)[:place], out)
                         if self._start is None:
                             out.append(BlockStop(index))
-                        out.append(Finish("stop_sequence", None, Usage(), stop_sequence=sequence))
+                        out.append(Finish("stop_sequence", None, prompt_of(events), stop_sequence=sequence))
                         return out
                     self._pass(index, self._held + text, out)
                 case BlockStop(index=index) if self._held is not None:

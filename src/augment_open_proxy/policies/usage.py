@@ -1,19 +1,16 @@
 """Usage that the backend leaves out is estimated from the text: a missing or zero count breaks the clients' meters."""
 
-from collections.abc import Callable
-from functools import partial
-
 import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Thinking
 from augment_open_proxy.core.events import BlockDelta, BlockStart, Event, Finish, Opening, Usage
-from augment_open_proxy.tokens.counter import for_model
+from augment_open_proxy.tokens.counter import CLAUDE_FACTOR, for_model
 from augment_open_proxy.tokens.length import estimate_text
 from augment_open_proxy.tokens.request import estimate_request
 
 
-def prepare(request: ChatRequest) -> tuple[ChatRequest, "UsageEstimate"]:
-    return request, UsageEstimate(request.model, partial(estimate_request, request))
+def prepare(request: ChatRequest, claude_factor: float = CLAUDE_FACTOR) -> tuple[ChatRequest, "UsageEstimate"]:
+    return request, UsageEstimate(request, claude_factor)
 
 
 KEPT = 2**16
@@ -25,12 +22,14 @@ _PIECES, _LONG = 256, 2**13
 class UsageEstimate:
     """Remembers what passes, and completes the usage at the end."""
 
-    __slots__ = ("_estimate_input", "_input", "_model", "_open", "_pieces", "_said", "_thought")
+    __slots__ = ("_claude_factor", "_input", "_open", "_pieces", "_said", "_thought", "asked", "model")
 
-    def __init__(self, model: str, estimate_input: Callable[[], int]) -> None:
-        """`estimate_input` gives the tokens of the prompt; it is asked where the `Opening` does not say them."""
-        self._model = model
-        self._estimate_input = estimate_input
+    def __init__(self, asked: ChatRequest, claude_factor: float = CLAUDE_FACTOR) -> None:
+        self.asked = asked
+        """What the backend is asked in the end, when later policies have added to it."""
+        self.model = asked.model
+        """The id of the model that answers."""
+        self._claude_factor = claude_factor
         self._input = 0
         self._said = _Estimate()
         self._thought = _Estimate()
@@ -54,10 +53,14 @@ class UsageEstimate:
                 events[-1] = msgspec.structs.replace(event, usage=self._completed(event.usage))
         return events
 
+    def estimate_prompt(self) -> int:
+        """The tokens of the prompt; that takes time, and most turns need none."""
+        return estimate_request(self.asked, self.model, self._claude_factor)
+
     def _completed(self, usage: Usage) -> Usage:
         input_ = usage.input
         if not usage.prompt:
-            prompt = self._input or self._estimate_input()
+            prompt = self._input or self.estimate_prompt()
             input_ = max(0, prompt - (usage.cache_read or 0) - (usage.cache_creation or 0))
         thought = self._tokens(self._thought)
         output = usage.output or 0
@@ -68,7 +71,7 @@ class UsageEstimate:
 
     def _tokens(self, estimate: "_Estimate") -> int:
         tokens = estimate.tokens()
-        return for_model(tokens, self._model) if tokens else 0
+        return for_model(tokens, self.model, self._claude_factor) if tokens else 0
 
 
 class _Estimate:

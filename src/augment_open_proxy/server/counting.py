@@ -1,7 +1,7 @@
 """The input tokens of a request (`/v1/messages/count_tokens`, `/v1/responses/input_tokens`), counted in a thread."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from augment_open_proxy.dialects.dialect import Dialect, Recalled
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.wire import InputTokens
 from augment_open_proxy.journal.record import Record
+from augment_open_proxy.policies.chain import Chain, Prepare
 from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.body import read_body
@@ -57,12 +58,14 @@ class TokenCounting:
         listing: Listing,
         counter: TokenCounter,
         claude_factor: float,
+        policies: Sequence[Prepare],
         body_limit: int,
     ) -> None:
         self._recall = recall
         self._resolver = resolver
         self._listing = listing
         self._claude_factor = claude_factor
+        self._policies = policies
         self._body_limit = body_limit
         self._counter = counter
 
@@ -77,7 +80,7 @@ class TokenCounting:
         request = way.parse(body, past.recalled)
         record.model = request.model
         model = self._listing.current().find(request.model)
-        request = await self._resolver.resolve(request)
+        request = Chain(await self._resolver.resolve(request), self._policies).request
         tokens = await asyncio.to_thread(count_request, request, self._counter.count, model, self._claude_factor)
         record.status, record.usage = 200, Usage(input=tokens)
         await answer(send, record, msgspec.json.encode(way.counted(tokens)))

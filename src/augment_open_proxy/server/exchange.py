@@ -34,7 +34,6 @@ from augment_open_proxy.server.recall import NO_LOCAL, Local, Past, Recall
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.server.runs import Runs
-from augment_open_proxy.tokens.request import estimate_request
 from augment_open_proxy.upstream.attempts import Turn, Upstream
 
 
@@ -163,7 +162,7 @@ class Exchange:
         chain = Chain(request, self._policies)
         turn = Turn(self._upstream, chain.request, turn_id, conversation, notices)
         record.effective_model = turn.model_id
-        record.estimate_input = partial(estimate_request, chain.request, turn.model_id)
+        record.estimate_input = chain.estimate_for(turn.model_id)
         opening = Opening(
             id=record.request_id,
             created=int(time.time()),
@@ -174,7 +173,9 @@ class Exchange:
             await paced(turn.encoding())
         choices = [_Choice(0, opening, turn, chain)]
         for number in range(1, parsed.delivery.choices):
-            choices.append(_Choice(number, opening, turn.another(new_uuid()), Chain(request, self._policies)))
+            other = Chain(request, self._policies)
+            other.estimate_for(turn.model_id)
+            choices.append(_Choice(number, opening, turn.another(new_uuid()), other))
         source = side_by_side([self._limits.within(choice.run) for choice in choices])
         headers = _reply_headers(dialect, record, parsed.request)
         return Begun(dialect, parsed, opening, source, headers, notices, turn, body, owner, past)

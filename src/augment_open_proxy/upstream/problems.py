@@ -17,7 +17,8 @@ _CREDITS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _CONTEXT = re.compile(
-    r"(prompt|context|input|conversation|request)\b.{0,40}\b(too long|too large|exceeds?)"
+    r"(prompt|context|conversation)\b.{0,40}\b(too long|too large|exceeds?)"
+    r"|(input|request)( \w+){0,2} too (long|large)|input (length|tokens?)\b.{0,40}\bexceeds?|exceeds?\b.{0,20}\btokens"
     r"|context[ _](length|window)|augmentTooLarge|maximum.{0,20}tokens",
     re.IGNORECASE | re.DOTALL,
 )

@@ -28,17 +28,21 @@ from augment_open_proxy.dialects.reading import (
     read_limit,
     read_output_format,
     read_stop,
+    read_value,
 )
 
 _reader = ConversationReader(wire.Request, wire.Message, wire.Tool)
 _count_reader = ConversationReader(wire.CountTokensRequest, wire.Message, wire.Tool)
+_tool = msgspec.json.Decoder(wire.Tool)
 _decode_session = msgspec.json.Decoder(wire.Session)
 
-IGNORED = ("temperature", "top_p", "top_k", "mcp_servers", "container")
+IGNORED = ("temperature", "top_p", "top_k", "mcp_servers", "container", "fallbacks", "speed")
 """Accepted without effect; a response header names those that a client sent."""
 _BILLING = "x-anthropic-billing-header"
 """Claude Code's system block that begins so differs with every request, and would spoil the backend's cache."""
 _OLDER_SESSION = re.compile(r"_session_([0-9A-Za-z-]+)$")
+_MEANS_NOTHING: tuple[object, ...] = (None, [], "standard")
+_NEXT_USER_MESSAGE = "next_user_message"
 _AT_ONCE = 64
 """Messages that are converted in one step."""
 _LOW_BUDGET, _MEDIUM_BUDGET = 4096, 16384
@@ -56,6 +60,12 @@ def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
 
 
 def _parsed(given: wire.Request, recalled: Recalled) -> Steps[Parsed]:
+    if given.compaction is not None:
+        raise invalid_request("compaction: the Augment backend makes no such summaries; leave it out.", "compaction")
+    if given.max_tokens == 0:
+        raise invalid_request(
+            "max_tokens 0 fills the prompt cache alone, which the Augment backend can't.", "max_tokens"
+        )
     wire_request, past = yield from _with_past(given, recalled)
     request = yield from _request(wire_request, _ignored(wire_request), must_serve=True)
     request = msgspec.structs.replace(
@@ -63,7 +73,6 @@ def _parsed(given: wire.Request, recalled: Recalled) -> Steps[Parsed]:
         messages=past + request.messages,
         stop=read_stop(wire_request.stop_sequences, "stop_sequences"),
         max_output_tokens=read_limit(wire_request.max_tokens, "max_tokens"),
-        output_format=_output_format(wire_request),
     )
     keep = Keep() if wire_request.thread is not None else None
     return Parsed(request, Delivery(stream=bool(wire_request.stream)), keep)
@@ -84,9 +93,10 @@ def _request(
     if not wire_request.messages:
         raise invalid_request("messages must hold at least one message.", "messages")
     choice = wire_request.tool_choice
-    tools, left_out = parse_tools(wire_request.tools or [], choice, must_serve=must_serve)
+    offered = _with_changes(wire_request.tools or [], wire_request.messages)
+    tools, left_out = parse_tools(offered, choice, must_serve=must_serve)
     messages: list[Message] = []
-    for i, message in enumerate(wire_request.messages):
+    for i, message in enumerate(_without_cleared(wire_request.messages)):
         if i and not i % _AT_ONCE:
             yield
         messages.append(_message(message, f"messages[{i}]"))
@@ -100,6 +110,7 @@ def _request(
         effort=_effort(wire_request),
         conversation=_session(wire_request.metadata),
         thinking=_thinking(wire_request.thinking),
+        output_format=_output_format(wire_request),
         whole_arguments=True,
         ignored=ignored,
         left_out=left_out,
@@ -107,10 +118,10 @@ def _request(
 
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    return tuple(name for name in IGNORED if getattr(wire_request, name) not in (None, []))
+    return tuple(name for name in IGNORED if getattr(wire_request, name) not in _MEANS_NOTHING)
 
 
-def _output_format(wire_request: wire.Request) -> OutputFormat | None:
+def _output_format(wire_request: wire.CountTokensRequest) -> OutputFormat | None:
     """`output_config.format`, or its older name."""
     config = wire_request.output_config or wire.OutputConfig()
     if config.format is not None:
@@ -165,9 +176,10 @@ def _with_past(wire_request: _R, recalled: Recalled) -> Steps[tuple[_R, tuple[Me
     for message in (message for request in requests for message in request.messages):
         if message.role == "system" and message.output_config is not None and message.output_config.effort:
             config = msgspec.structs.replace(config or wire.OutputConfig(), effort=message.output_config.effort)
-    continued = msgspec.structs.replace(
-        wire_request, system=requests[0].system, tools=requests[0].tools, output_config=config
-    )
+    tools = requests[0].tools or []
+    for request in requests:
+        tools = _with_changes(tools, request.messages)
+    continued = msgspec.structs.replace(wire_request, system=requests[0].system, tools=tools, output_config=config)
     return continued, _past(requests, recalled)
 
 
@@ -175,11 +187,53 @@ def _past(requests: list[wire.Request], recalled: Recalled) -> tuple[Message, ..
     messages: tuple[Message, ...] = ()
     for request, turn in zip(requests, recalled.turns, strict=True):
         reply = (Message("assistant", turn.reply.blocks),) if turn.reply.blocks else ()
-        messages += tuple(_message(message, "the stored thread") for message in request.messages) + reply
+        given = [*request.messages, _NEXT_TURN]
+        messages += tuple(_message(message, "the stored thread") for message in _without_cleared(given)[:-1]) + reply
     return messages
 
 
 # ---------------------------------------------------------------- messages
+
+
+_NEXT_TURN = wire.Message("user")
+
+
+def _without_cleared(messages: list[wire.Message]) -> list[wire.Message]:
+    """Without the texts that system messages had for the turn of one user's message, where another one follows."""
+    if not any(message.clear_at == _NEXT_USER_MESSAGE for message in messages):
+        return messages
+    last = max(i for i, message in enumerate(messages) if message.role == "user" or not i)
+    return [
+        msgspec.structs.replace(message, content=None)
+        if message.role == "system" and message.clear_at == _NEXT_USER_MESSAGE and i < last
+        else message
+        for i, message in enumerate(messages)
+    ]
+
+
+def _with_changes(tools: list[wire.Tool], messages: list[wire.Message]) -> list[wire.Tool]:
+    """The tools, with those that system messages add and without those that they take away."""
+    changes = [
+        (block.type, block.tool)
+        for message in messages
+        if message.role == "system" and isinstance(message.content, list)
+        for block in message.content
+        if block.tool is not None
+    ]
+    if not changes:
+        return tools
+    known = {tool.name or tool.type: tool for tool in tools}
+    offered = dict(known)
+    for kind, change in changes:
+        if kind == "tool_removal":
+            offered.pop(change.name, None)
+            continue
+        tool = known.get(change.name)
+        if bytes(change.definition):
+            tool = read_value(_tool, change.definition, "tool.definition")
+        if tool is not None:
+            known[tool.name or tool.type] = offered[tool.name or tool.type] = tool
+    return list(offered.values())
 
 
 def _system(system: str | list[Block] | None) -> tuple[str, ...]:
@@ -221,6 +275,8 @@ def _message(message: wire.Message, path: str) -> Message:
 
 
 def _system_parts(block: Block, path: str) -> tuple[Part, ...]:
+    if block.type in ("tool_addition", "tool_removal"):  # `_with_changes` has read it
+        return ()
     if block.type != "text" or block.text is None:
         raise unsupported(block, path)
     return (Text(block.text),)

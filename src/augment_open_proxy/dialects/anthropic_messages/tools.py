@@ -92,6 +92,10 @@ _WITH_UNDO = ("text_editor_20241022", "text_editor_20250124")
 """Versions of the text editor that have one more command."""
 
 
+_UNDATED = ("mcp_toolset", "tool_search_tool_bm25", "tool_search_tool_regex")
+"""Types of tools of Anthropic's servers that may come without a version."""
+
+
 def parse_tools(
     tools: list[wire.Tool], choice: wire.ToolChoice | None, *, must_serve: bool = True
 ) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
@@ -140,6 +144,8 @@ def _tool(tool: wire.Tool, path: str) -> Tool | None:
         return Tool(tool.name, tool.description or "", tool.input_schema)
     kind = _VERSION.sub("", tool.type or "")
     if kind not in _DOCUMENTED:
+        if kind == tool.type and kind not in _UNDATED:
+            raise invalid_request(f"{path}.type {kind!r} is no type of tool of this API.", f"{path}.type")
         return None
     description, documented = _DOCUMENTED[kind]
     if tool.type in _WITH_UNDO:

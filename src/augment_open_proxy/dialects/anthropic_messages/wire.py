@@ -20,6 +20,7 @@ class Message(Struct, frozen=True):
     role: str
     content: str | list[Block] | None = None
     output_config: OutputConfig | None = None
+    clear_at: str | None = None
 
 
 class Tool(Struct, frozen=True):
@@ -85,6 +86,10 @@ class Request(CountTokensRequest, frozen=True):
     top_k: Any = None
     mcp_servers: Any = None
     container: Any = None
+    fallbacks: Any = None
+    speed: Any = None
+    # Refused.
+    compaction: Any = None
 
 
 # ------------------------------------------------------------------- replies
