@@ -1,4 +1,5 @@
-"""The wheel's code without comments and docstrings, which are a fifth of it packed: it has to stay below 300 kB.
+"""The wheel's code without comments and docstrings, which are a fifth of it packed, indented by single blanks: it has
+to stay below 300 kB.
 
 Lines stay where they are, so tracebacks name the lines of the source. Docstrings of the clients' APIs stay, since
 `/openapi.json` is made from them. The sdist has everything. docs/decisions/0015-wheel.md says why.
@@ -31,7 +32,9 @@ _BLOCKS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def without_words(source: str, *, keeps_classes: bool = False) -> str:
-    """`source` without comments and docstrings, those of classes perhaps but for; each statement in its line."""
+    """`source` without comments and docstrings, those of classes perhaps but for; each statement in its line, indented
+    by one blank for four.
+    """
     lines = source.split("\n")
     for block in ast.walk(ast.parse(source)):
         if isinstance(block, _BLOCKS):
@@ -40,11 +43,18 @@ def without_words(source: str, *, keeps_classes: bool = False) -> str:
                     for number in range(statement.lineno - 1, statement.end_lineno or 0):
                         lines[number] = ""
     kept = "\n".join(lines)
+    in_texts: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(kept).readline):
+        row, column = token.start
+        in_texts.update(range(row, token.end[0]))
         if token.type == tokenize.COMMENT:
-            row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
-    return "\n".join(lines)
+    return "\n".join(line if row in in_texts else _indented_less(line) for row, line in enumerate(lines))
+
+
+def _indented_less(line: str) -> str:
+    code = line.lstrip(" ")
+    return " " * ((len(line) - len(code)) // 4) + code
 
 
 def _is_text(statement: ast.stmt) -> bool:
