@@ -93,10 +93,12 @@ def _request(
     if not wire_request.messages:
         raise invalid_request("messages must hold at least one message.", "messages")
     choice = wire_request.tool_choice
-    offered = _with_changes(wire_request.tools or [], wire_request.messages)
+    offered, given = wire_request.tools or [], wire_request.messages
+    if "system" in [message.role for message in given]:  # as in few
+        offered, given = _with_changes(offered, given), _without_cleared(given)
     tools, left_out = parse_tools(offered, choice, must_serve=must_serve)
     messages: list[Message] = []
-    for i, message in enumerate(_without_cleared(wire_request.messages)):
+    for i, message in enumerate(given):
         if i and not i % _AT_ONCE:
             yield
         messages.append(_message(message, f"messages[{i}]"))
