@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import trustme
 
 from augment_open_proxy import __version__
 from augment_open_proxy.cli import banner, main
@@ -158,7 +159,7 @@ def test_flags_stand_before_or_after_the_command(server: Server, arguments: list
 
 
 def test_every_flag_reaches_the_settings(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("")
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     (tmp_path / "my.toml").write_text("")
     flags = {
         "--port": "0",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from augment_open_proxy.settings import OPTIONS, Settings, SettingsError, load, user_config_file, user_state_dir
 
@@ -237,11 +238,38 @@ def test_logging_beats_log_level_wherever_either_is_set(places: Places) -> None:
 
 def test_the_ca_file_falls_back_on_that_of_node_where_it_exists(places: Places) -> None:
     mine, nodes = places.cwd / "mine.pem", places.cwd / "node.pem"
-    mine.write_text("")
-    nodes.write_text("")
-    assert places.load({"NODE_EXTRA_CA_CERTS": str(nodes)}).ca_file == nodes
+    for file in (mine, nodes):
+        trustme.CA().cert_pem.write_to_path(str(file))
+    settings = places.load({"NODE_EXTRA_CA_CERTS": str(nodes)})
+    assert (settings.ca_file, settings.notices) == (nodes, ())
     assert places.load({"NODE_EXTRA_CA_CERTS": str(nodes), "AOP_CA_FILE": str(mine)}).ca_file == mine
-    assert places.load({"NODE_EXTRA_CA_CERTS": "/nowhere/node.pem"}).ca_file is None
+
+
+def not_certificates(folder: Path, kind: str) -> Path:
+    file = folder / "ca.pem"
+    if kind == "a broken one":
+        file.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    elif kind != "missing":
+        file.write_text("junk")
+    if kind == "locked":
+        file.chmod(0)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["junk", "a broken one", "locked"])
+def test_a_ca_file_without_certificates_is_refused(places: Places, kind: str) -> None:
+    file = not_certificates(places.cwd, kind)
+    assert places.error({"AOP_CA_FILE": str(file)}).endswith("expected a PEM file of certificates that can be read")
+
+
+@pytest.mark.parametrize("kind", ["missing", "junk", "a broken one", "locked"])
+def test_such_a_file_of_node_is_left_out_with_a_notice(places: Places, kind: str) -> None:
+    file = not_certificates(places.cwd, kind)
+    settings = places.load({"NODE_EXTRA_CA_CERTS": str(file)})
+    assert settings.ca_file is None
+    [notice] = settings.notices
+    assert notice.startswith(f"NODE_EXTRA_CA_CERTS is not used: {str(file)[:80]!r}"[:80])
+    assert notice.endswith(" is not a PEM file of certificates that can be read")
 
 
 # --- Secrets ---

@@ -247,10 +247,10 @@ class Settings:
     ca_file: Path | None = _setting(
         "AOP_CA_FILE",
         "",
-        parsers.optional(parsers.existing_file),
+        parsers.optional(parsers.certificates),
         "--ca-file FILE",
         "PEM file of certificate authorities to trust beside the system's",
-        aliases={"NODE_EXTRA_CA_CERTS": parsers.file_if_there},
+        aliases={"NODE_EXTRA_CA_CERTS": parsers.tolerant(parsers.certificates)},
     )
     secret: str | None = _setting(
         "AOP_SECRET",

@@ -18,10 +18,6 @@ class SettingsError(Exception):
 
 
 _COMMAND_LINE = "the command line"
-_OLD_NAMES = {
-    "CORS_ORIGIN": "CORS_ORIGIN lets web pages use the account: name their origins in AOP_CORS_ORIGINS instead"
-}
-"""Aliases whose use is worth a word; for the others it is as good as the name itself."""
 
 
 class _Layer(NamedTuple):
@@ -55,13 +51,21 @@ def load(
         layers.append(_Layer(str(config), _read_toml(config)))
     given = {name: found for name, option in OPTIONS.items() if (found := _find(option, layers))}
     values = {name: _parsed(OPTIONS[name], found) for name, found in given.items()}
-    notices = tuple(_notice(found) for found in given.values() if found.name in _OLD_NAMES)
-    return Settings(**values, notices=notices)  # type: ignore[arg-type]  # each was parsed by its field
+    notices = (_notice(found, values[name]) for name, found in given.items())
+    return Settings(**values, notices=tuple(filter(None, notices)))  # type: ignore[arg-type]  # each was parsed by its field
 
 
-def _notice(given: _Given) -> str:
-    not_heard = " (CORS_ORIGIN=* is not honoured)" if given.text == "*" else ""
-    return _OLD_NAMES[given.name] + not_heard
+def _notice(given: _Given, value: object) -> str:
+    """What is worth a word about an alias; for the others it is as good as the name itself."""
+    match given.name:
+        case "CORS_ORIGIN":
+            not_heard = " (CORS_ORIGIN=* is not honoured)" if given.text == "*" else ""
+            return (
+                f"CORS_ORIGIN lets web pages use the account: name their origins in AOP_CORS_ORIGINS instead{not_heard}"
+            )
+        case "NODE_EXTRA_CA_CERTS" if value is None:
+            return f"NODE_EXTRA_CA_CERTS is not used: {_shown(given.text)} is not {parsers.CERTIFICATES}"
+    return ""
 
 
 def _config_file(layers: list[_Layer], config_place: Callable[[], Path]) -> Path | None:
@@ -69,7 +73,7 @@ def _config_file(layers: list[_Layer], config_place: Callable[[], Path]) -> Path
     if named:
         _parsed(OPTIONS["config"], named)
         return parsers.path(named.text)
-    return parsers.file_if_there(str(config_place()))
+    return parsers.tolerant(parsers.existing_file)(str(config_place()))
 
 
 def _find(option: Option, layers: list[_Layer]) -> _Given | None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 MOST_WORKERS = 64
+CERTIFICATES = "a PEM file of certificates that can be read"
 
 T = TypeVar("T")
 Parser = Callable[[str], T]
@@ -170,11 +171,27 @@ def existing_file(text: str) -> Path:
     return found
 
 
-def file_if_there(text: str) -> Path | None:
+def certificates(text: str) -> Path:
+    import ssl
+
+    found = existing_file(text)
     try:
-        return existing_file(text)
-    except ValueError:
-        return None
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(found)
+    except OSError:
+        raise ValueError(CERTIFICATES) from None
+    return found
+
+
+def tolerant(parse: Parser[T]) -> Parser[T | None]:
+    """What cannot be used is as good as unset."""
+
+    def parse_if_sound(text: str) -> T | None:
+        try:
+            return parse(text)
+        except ValueError:
+            return None
+
+    return parse_if_sound
 
 
 def is_file(path: Path) -> bool:
