@@ -42,7 +42,7 @@ class StateFolder:
 
     def describe(self) -> str:
         """Where the state is kept, in words. Looks whether the folder could be written, and changes nothing."""
-        if self.warning is None and not _writable(self.path):
+        if self.warning is None and not is_writable(self.path):
             self._warn(None)
         return "in memory only" if self.warning else str(self.path)
 
@@ -70,8 +70,8 @@ def _replace(path: Path, data: bytes) -> None:
         raise
 
 
-def _writable(folder: Path) -> bool:
+def is_writable(folder: Path) -> bool:
     """Whether `folder` can be written or, when it is not there yet, be made."""
-    while not folder.exists() and folder != folder.parent:
+    while not os.access(folder, os.F_OK) and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)

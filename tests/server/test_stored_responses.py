@@ -1,5 +1,6 @@
 """Stored responses over HTTP: what goes on from what, what is shown again, and to whom."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,10 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.store import turns
+from augment_open_proxy.server.assembly import open_app
+from augment_open_proxy.settings import Settings
 from tests.servers import Proxy, running_proxy
 
 MODEL = "claude-sonnet-4-5"
@@ -414,9 +418,42 @@ def test_a_reply_that_can_not_be_stored_goes_out_and_says_so(monkeypatch: pytest
         call(own, "GET", f"/{given['id']}", status=404)
 
 
-def test_a_store_that_can_not_be_had_is_told_where_it_is_needed(tmp_path: Path) -> None:
+@pytest.fixture
+def no_store(tmp_path: Path) -> str:
+    """The URL of a store that nobody can make, root included: it would be below a file."""
     (tmp_path / "file").write_text("no folder")
-    with running_proxy(store=f"sqlite:///{tmp_path}/file/store.db") as own:
+    return f"sqlite:///{tmp_path}/file/store.db"
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    RESPONSES: {"input": "Hi."},
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hi."}], "store": True},
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_could_not_be_stored_is_a_notice(no_store: str, path: str, stream: bool) -> None:
+    with running_proxy(store=no_store) as own:
+        answer = httpx.post(own.url + path, json={"model": MODEL, "stream": stream, **BODIES[path]}, timeout=20)
+        assert stream or answer.headers.get("x-aop-notice") == "the reply could not be stored"
+        own.wait_for(lambda: 'notices="the reply could not be stored"' in "".join(own.lines))
+
+
+def test_the_start_notes_a_store_whose_folder_cannot_be_made(no_store: str, tmp_path: Path) -> None:
+    async def notices(store: str) -> tuple[str, ...]:
+        settings = Settings(state_dir=tmp_path / "state", store=store)
+        async with open_app(settings, Log("none", "text"), use_cli=False) as (_, ready):
+            return ready.notices
+
+    [notice] = asyncio.run(notices(no_store))
+    assert notice.startswith(f"the store {no_store.removeprefix('sqlite:///')} cannot be written")
+    for sound in (f"sqlite:///{tmp_path}/new/store.db", "sqlite:///store.db", "memory", "postgresql://host/db", ""):
+        assert asyncio.run(notices(sound)) == ()
+
+
+def test_a_store_that_can_not_be_had_is_told_where_it_is_needed(no_store: str) -> None:
+    with running_proxy(store=no_store) as own:
         assert ask(own, "Hi.")["store"] is False
         error = ask(own, "And?", previous_response_id="resp_1", status=503)["error"]
         assert "store" in error["message"]

@@ -59,6 +59,7 @@ class Store:
         self.waits = waits
         self.is_open = False
         self.what: list[Any] = []
+        self.notices: list[str] = []
         self.turns = self
 
     async def open(self) -> "Store":
@@ -93,7 +94,8 @@ def given_on(store: Store, *batches: Batch, choices: int = 1, stored: Turn | Non
         out.append((choice, events))
         return None
 
-    asyncio.run(kept(of(*batches), stored or turn(), choices, store.as_stores, lambda _: [ITEM])(sink))
+    run = kept(of(*batches), stored or turn(), choices, store.as_stores, lambda _: [ITEM], store.notices)
+    asyncio.run(run(sink))
     return out
 
 
@@ -124,7 +126,7 @@ def test_the_store_is_opened_while_the_backend_thinks() -> None:
         store.what.append("thought")
         yield 0, [OPENING, *CONTENT, FINISH]
 
-    asyncio.run(drained(kept(thinking(), turn(), 1, store.as_stores, lambda _: ())))
+    asyncio.run(drained(kept(thinking(), turn(), 1, store.as_stores, lambda _: (), [])))
     assert store.what[:2] == ["opened", "thought"]
 
 
@@ -182,7 +184,7 @@ def test_who_leaves_leaves_nothing_behind() -> None:
             ended.append(True)
 
     async def run() -> None:
-        reply = asyncio.create_task(drained(kept(coming(), turn(), 1, store.as_stores, lambda _: ())))
+        reply = asyncio.create_task(drained(kept(coming(), turn(), 1, store.as_stores, lambda _: (), [])))
         await asyncio.sleep(0)
         reply.cancel()
         await asyncio.wait([reply])
@@ -207,9 +209,17 @@ def test_the_reply_goes_out_all_the_same_and_says_that_it_is_not_stored(
 ) -> None:
     monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.01)
     with caplog.at_level(logging.ERROR):
-        out = given_on(TROUBLE[trouble](), (0, [OPENING, *CONTENT]), (0, [FINISH]))
+        out = given_on(store := TROUBLE[trouble](), (0, [OPENING, *CONTENT]), (0, [FINISH]))
     assert out == [(0, [OPENING, *CONTENT]), (0, [UNSTORED])]
-    assert [record.getMessage() for record in caplog.records] == ["resp_1 could not be stored"]
+    assert store.notices == ["the reply could not be stored"]
+    [record] = caplog.records
+    assert record.getMessage().startswith("resp_1 could not be stored")
+
+
+def test_a_store_that_cannot_be_had_takes_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    given_on(Store(opening=StoreUnavailable("no disk")), (0, [OPENING, FINISH]))
+    [record] = caplog.records
+    assert (record.getMessage(), record.exc_info) == ("resp_1 could not be stored: no disk", None)
 
 
 def test_only_the_end_that_waited_for_the_store_says_so() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.journal.log import Log
-from augment_open_proxy.journal.store.opening import Stores, default_url
+from augment_open_proxy.journal.store.opening import MEMORY, SQLITE, Stores, default_url
 from augment_open_proxy.journal.store.opening import describe as describe_store
 from augment_open_proxy.server.app import App
 from augment_open_proxy.server.files import Files
@@ -18,7 +18,7 @@ from augment_open_proxy.server.ready import Ready
 from augment_open_proxy.server.renewal import Renewal
 from augment_open_proxy.server.runs import Runs
 from augment_open_proxy.settings import Settings
-from augment_open_proxy.state import StateFolder
+from augment_open_proxy.state import StateFolder, is_writable
 from augment_open_proxy.upstream.attempts import Upstream
 from augment_open_proxy.upstream.budget import RetryBudget
 from augment_open_proxy.upstream.catalog import canonical_id
@@ -77,9 +77,17 @@ async def open_app(
         )
         stack.push_async_callback(app.batches.close)
         app.batches.resume(store, is_shared=shared is not None)
-        notices = (state.warning,) if state.warning else ()
+        notices = tuple(filter(None, (state.warning, _store_warning(store))))
         troubles = credentials.troubles if credentials.describe() is None else ()
         yield app, Ready(credentials.describe(), place, describe_store(store), troubles, notices, is_asked, made)
+
+
+def _store_warning(url: str) -> str | None:
+    """What to tell the user where the file of the store cannot be made."""
+    place = describe_store(url)
+    if url in MEMORY or not url.startswith(SQLITE) or is_writable(Path(place).parent):
+        return None
+    return f"the store {place} cannot be written; replies go out and are not kept (name another with AOP_STORE)"
 
 
 def _secrets(credentials: CredentialSource, keys: list[str]) -> list[str]:

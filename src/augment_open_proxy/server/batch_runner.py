@@ -293,7 +293,7 @@ class BatchRunner:
         begun = await self._exchange.begin(ANTHROPIC_MESSAGES, request.params, scope, record, owner=request.owner)
         source = begun.source
         if begun.parsed.keep is not None:
-            source = kept(source, begun.turn(), 1, self._stores, begun.items_of)
+            source = kept(source, begun.turn(), 1, self._stores, begun.items_of, begun.notices)
         whole = Whole(ANTHROPIC_MESSAGES.render_reply, begun.parsed.delivery)
         recorder = Recorder(record, keep_body=False)
         message = b""

@@ -46,7 +46,8 @@ class Begun(Struct, frozen=True):
     source: Source
     headers: Headers
     notices: list[str]
-    """What happened on the way to the reply, and the user should know; it grows until the first content."""
+    """What happened on the way to the reply, and the user should know; it grows until the first content, and at its end
+    where it could not be stored."""
     asked: Turn
     """The first of the turns with the backend; the model that is asked may change before its first content."""
     body: bytes
@@ -107,7 +108,7 @@ class Exchange:
                 await answer(send, record, dialect.render_begun(begun.opening, delivery))
                 return
         elif keep is not None:
-            source = kept(source, begun.turn(), delivery.choices, self._stores, begun.items_of)
+            source = kept(source, begun.turn(), delivery.choices, self._stores, begun.items_of, begun.notices)
         relay = Relay(
             self._relays,
             send,

@@ -45,24 +45,25 @@ def store_problem(error: StoreUnavailable) -> Problem:
     return Problem(ErrorKind.STORE, f"What is stored cannot be reached: {error}")
 
 
-def kept(source: Source, turn: Turn, choices: int, stores: Stores, items_of: ItemsOf) -> Source:
+def kept(source: Source, turn: Turn, choices: int, stores: Stores, items_of: ItemsOf, notices: list[str]) -> Source:
     """The same; its last batch comes when `turn` is stored with all of them.
 
     A response that fails after its first content is stored as failed; before, and in other APIs, nothing is there to
-    be shown. Where the store fails, the reply still goes out, and its end says that it is not stored.
+    be shown. Where the store fails, the reply still goes out, and its end and `notices` say that it is not stored.
     """
-    return partial(_Keeper(turn, choices, stores, items_of).run, source)
+    return partial(_Keeper(turn, choices, stores, items_of, notices).run, source)
 
 
 class _Keeper:
     """The sink of a reply that is stored. It does not know its source, which knows it."""
 
-    __slots__ = ("_items_of", "_left", "_replies", "_sink", "_stores", "_turn")
+    __slots__ = ("_items_of", "_left", "_notices", "_replies", "_sink", "_stores", "_turn")
 
-    def __init__(self, turn: Turn, choices: int, stores: Stores, items_of: ItemsOf) -> None:
+    def __init__(self, turn: Turn, choices: int, stores: Stores, items_of: ItemsOf, notices: list[str]) -> None:
         self._turn = turn
         self._stores = stores
         self._items_of = items_of
+        self._notices = notices
         self._replies: list[list[Event]] = [[] for _ in range(choices)]
         self._left = choices
         self._sink: Sink
@@ -88,6 +89,7 @@ class _Keeper:
 
     async def _end(self, choice: int, events: list[Event]) -> None:
         if not await save(self._stores, with_replies(self._turn, self._replies), self._items_of, is_new=True):
+            self._notices.append("the reply could not be stored")
             events = _marked(events)
         await put(self._sink, choice, events)
 
@@ -111,6 +113,9 @@ async def save(stores: Stores, turn: Turn, items_of: ItemsOf, *, is_new: bool = 
             store = await stores.open()
             items = items_of(turn) if turn.conversation and turn.is_whole else ()
             await store.turns.save(turn, items, is_new=is_new)
+    except StoreUnavailable as error:
+        _log.error("%s could not be stored: %s", turn.id, error)
+        return False
     except Exception:
         _log.exception("%s could not be stored", turn.id)
         return False

@@ -39,6 +39,7 @@ class _Response(Struct, frozen=True):
     parsed: Parsed
     source: Source
     turn: Turn
+    notices: list[str]
     begun: Begun | None = None
 
 
@@ -63,7 +64,8 @@ class Responder:
         response = await self._begin(create, scope, record, remembered)
         delivery, source = response.parsed.delivery, response.source
         if response.parsed.keep is not None:
-            source = kept(source, response.turn, 1, self._stores, partial(items_of, OPENAI_RESPONSES))
+            adds = partial(items_of, OPENAI_RESPONSES)
+            source = kept(source, response.turn, 1, self._stores, adds, response.notices)
         recorder = Recorder(record, keep_body=self._log.keeps_bodies)
         renderer = Messages(OPENAI_RESPONSES.stream(delivery), create.lane)
         relay = Relay(self._relays, send, renderer, list, recorder, streams=True)
@@ -71,9 +73,9 @@ class Responder:
             await relay.run(receive, _remembering(source, response, create.lane, remembered))
         finally:
             record.status = relay.status
+            record.notices += tuple(response.notices)
             if response.begun is not None:
                 record.effective_model = response.begun.asked.model_id
-                record.notices += tuple(response.begun.notices)
             if recorder.replies:
                 record.response = msgspec.Raw(OPENAI_RESPONSES.render_reply(recorder.replies, delivery))
 
@@ -81,7 +83,7 @@ class Responder:
         if not create.generates:
             return await self._begin_without_model(create.body, scope, record, local)
         begun = await self._exchange.begin(OPENAI_RESPONSES, create.body, scope, record, local)
-        return _Response(begun.parsed, begun.source, begun.turn(), begun)
+        return _Response(begun.parsed, begun.source, begun.turn(), begun.notices, begun)
 
     async def _begin_without_model(self, body: bytes, scope: Scope, record: Record, local: Local) -> _Response:
         """A turn that is only kept, to be gone on from: what it says need not be anything to answer yet."""
@@ -91,10 +93,10 @@ class Responder:
         parsed = OPENAI_RESPONSES.parse(body, past.recalled)
         if self._log.keeps_bodies:
             record.request = without_base64(msgspec.json.decode(mended(body)))
-        record.model, record.notices = parsed.request.model, (NOT_ASKED,)
+        record.model = parsed.request.model
         opening = Opening(record.request_id, int(time.time()), record.model, 0)
         turn = past.turn("response", opening, body, owner, parsed.keep)
-        return _Response(parsed, partial(_nothing, opening), turn)
+        return _Response(parsed, partial(_nothing, opening), turn, [NOT_ASKED])
 
 
 async def _nothing(opening: Opening, sink: Sink) -> None:
