@@ -290,6 +290,13 @@ def test_without_credentials_it_says_how_to_get_them() -> None:
         assert words in text
 
 
+def test_credentials_that_are_there_but_not_usable_are_told_with_what_is_wrong() -> None:
+    text = show(credentials=None, troubles=("AUGMENT_API_URL is missing",))
+    assert "  credentials   not usable: AUGMENT_API_URL is missing\n" in text
+    assert "auggie login" in text
+    assert "none found" not in text
+
+
 def test_a_demo_needs_no_credentials_and_can_be_tried_with_curl() -> None:
     text = show(demo=True, credentials=None)
     assert "no account" in text

@@ -151,9 +151,28 @@ def test_without_any_there_is_advice(home: Home) -> None:
     assert all(word in ADVICE for word in ("auggie login", "AUGMENT_API_TOKEN", "AUGMENT_API_URL"))
 
 
-def test_with_one_of_the_two_the_other_is_named(home: Home) -> None:
-    assert "AUGMENT_API_URL is missing" in missing(home.source(token=TOKEN))
-    assert "AUGMENT_API_TOKEN is missing" in missing(home.source(url=URL))
+@pytest.mark.parametrize(
+    ("token", "url", "auth", "trouble"),
+    [
+        (TOKEN, None, None, "AUGMENT_API_URL is missing (there is a token, but no address)"),
+        (None, URL, None, "AUGMENT_API_TOKEN is missing (there is an address, but no token)"),
+        (None, None, session(url=None), "AUGMENT_API_URL is missing (there is a token, but no address)"),
+        (None, None, session(url="x.example"), "tenantURL of AUGMENT_SESSION_AUTH is not an http or https URL"),
+    ],
+)
+def test_with_one_of_the_two_the_other_is_named(
+    home: Home, token: str | None, url: str | None, auth: str | None, trouble: str
+) -> None:
+    source = home.source(token, url, auth)
+    assert f" {trouble}. " in missing(source)
+    assert trouble in source.troubles
+
+
+def test_a_session_without_a_usable_address_is_named(home: Home) -> None:
+    home.write(session(url="x.example"))
+    trouble = f"tenantURL of the session of `auggie login` in {home.file} is not an http or https URL"
+    assert trouble in missing(home.source())
+    assert home.source(url=URL).troubles == ()
 
 
 @pytest.mark.parametrize(

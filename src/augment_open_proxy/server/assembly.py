@@ -78,7 +78,7 @@ async def open_app(
         stack.push_async_callback(app.batches.close)
         app.batches.resume(store, is_shared=shared is not None)
         notices = tuple(filter(None, (state.warning, _store_warning(store))))
-        troubles = credentials.troubles if credentials.describe() is None else ()
+        troubles = credentials.troubles
         yield app, Ready(credentials.describe(), place, describe_store(store), troubles, notices, is_asked, made)
 
 

@@ -45,6 +45,7 @@ class _Found(Struct, frozen=True):
     token: str | None
     url: str | None
     source: str
+    troubles: tuple[str, ...] = ()
 
 
 class CredentialSource:
@@ -66,9 +67,14 @@ class CredentialSource:
 
     def current(self) -> Credentials:
         """Raises `ProxyError` (authentication) with advice where there are none."""
-        return self._given or self._looked_up()
+        found = self._given or self._looked_up()
+        if isinstance(found, Credentials):
+            return found
+        told = ["There are no credentials for the Augment backend", *found]
+        raise ProxyError(Problem(ErrorKind.AUTHENTICATION, f"{'. '.join(told)}. {ADVICE}"))
 
-    def _looked_up(self) -> Credentials:
+    def _looked_up(self) -> Credentials | tuple[str, ...]:
+        """The credentials, or why those that are there cannot be used, each in one line."""
         token: str | None = None
         url: str | None = None
         sources: list[str] = []
@@ -76,11 +82,16 @@ class CredentialSource:
         for found in self._found(troubles):
             used = (token is None and found.token is not None) or (url is None and found.url is not None)
             token, url = token or found.token, url or found.url
+            troubles += found.troubles
             if used:
                 sources.append(found.source)
             if token is not None and url is not None:
                 return Credentials(token, url, ", completed by ".join(sources))
-        raise ProxyError(Problem(ErrorKind.AUTHENTICATION, _missing(token, url, troubles)))
+        if token is not None:
+            troubles.append("AUGMENT_API_URL is missing (there is a token, but no address)")
+        if url is not None:
+            troubles.append("AUGMENT_API_TOKEN is missing (there is an address, but no token)")
+        return tuple(troubles)
 
     def renewed(self, refused: Credentials) -> Credentials | None:
         """The credentials as they are in their files now, where they are others than those that were refused."""
@@ -101,11 +112,9 @@ class CredentialSource:
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """What keeps the sources that are there from being used, each in one line with what to do about it."""
-        troubles: list[str] = []
-        for _ in self._found(troubles):
-            pass
-        return tuple(troubles)
+        """Why there are no credentials, though something is there; nothing where there are some."""
+        found = self._given or self._looked_up()
+        return () if isinstance(found, Credentials) else found
 
     def _found(self, troubles: list[str]) -> Iterator[_Found]:
         """The sources in their order; a file is looked at only when those before it did not suffice."""
@@ -206,16 +215,7 @@ def _parse_session(data: bytes, source: str) -> _Found | None:
         return None
     url = session.tenant_url.strip().rstrip("/") if isinstance(session.tenant_url, str) else ""
     token = session.access_token.strip() if isinstance(session.access_token, str) else ""
-    if not url.startswith(("https://", "http://")):
-        url = ""
-    return _Found(token or None, url or None, source) if token or url else None
-
-
-def _missing(token: str | None, url: str | None, troubles: list[str]) -> str:
-    if token is not None and url is None:
-        what = "There is a token for the Augment backend but no address: AUGMENT_API_URL is missing."
-    elif url is not None and token is None:
-        what = "There is an address of the Augment backend but no token: AUGMENT_API_TOKEN is missing."
-    else:
-        what = "There are no credentials for the Augment backend."
-    return " ".join([what, *(f"{trouble}." for trouble in troubles), ADVICE])
+    troubles: tuple[str, ...] = ()
+    if url and not url.startswith(("https://", "http://")):
+        url, troubles = "", (f"tenantURL of {source} is not an http or https URL",)
+    return _Found(token or None, url or None, source, troubles) if token or url else None
