@@ -348,7 +348,8 @@ def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, 
     rows += ((client, hint.format(base=base, key=key)) for client, hint in CLIENT_HINTS)
     rows += (("note", notice) for notice in (*ready.notices, *_notices(settings)))
     if not ready.needs_key and not all(_is_loopback(url) for url in urls):
-        rows.append(("WARNING", "not only this machine: everyone who reaches this port can use the account"))
+        warning = "not only this machine: everyone who reaches this port can use the account"
+        rows.append(("WARNING", f"{warning}; the names that clients reach it under go into AOP_ALLOWED_HOSTS"))
     bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if styled else ("", "", "")
     lines = [f"{bold}{APP_NAME} {__version__}{plain}"]
     lines += (f"  {dim}{label:<13}{plain} {text}" for label, text in rows)

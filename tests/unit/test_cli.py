@@ -323,7 +323,8 @@ def test_loopback_needs_no_warning(url: str) -> None:
 )
 def test_beyond_loopback_without_keys_everyone_can_use_the_account(urls: tuple[str, ...]) -> None:
     warning = "everyone who reaches this port can use the account"
-    assert warning in show(urls, settings={"allow_unauthenticated": True})
+    shown = show(urls, settings={"allow_unauthenticated": True})
+    assert f"{warning}; the names that clients reach it under go into AOP_ALLOWED_HOSTS\n" in shown
     assert warning not in show(urls, needs_key=True)
 
 

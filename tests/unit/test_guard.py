@@ -278,6 +278,17 @@ def test_a_known_key_makes_any_host_good(host: str) -> None:
     assert verdict("GET", ("host", host), ("x-api-key", "other"), guard=KEYED) is ErrorKind.PERMISSION
 
 
+def test_where_a_key_is_asked_for_an_unknown_name_is_told_that_one_helps() -> None:
+    def said(guard: Guard) -> str:
+        with pytest.raises(ProxyError) as caught:
+            guard.check(scope("GET", ("host", "192.168.1.5"), ("x-api-key", "other")))
+        return caught.value.problem.message
+
+    assert "valid key" in said(KEYED)
+    assert "valid key" in said(Guard("0.0.0.0", NO_KEYS, needs_key=True))  # noqa: S104
+    assert "key" not in said(Guard("0.0.0.0", NO_KEYS))  # noqa: S104
+
+
 @pytest.mark.parametrize("headers", [[], [("host", "")], [("host", HOST), ("host", HOST)], [("host", ":7888")]])
 def test_but_not_none_and_not_two(headers: list[tuple[str, str]]) -> None:
     assert verdict("GET", *headers, KEY, guard=KEYED) in (ErrorKind.INVALID_REQUEST, ErrorKind.PERMISSION)

@@ -56,13 +56,17 @@ class Guard:
         host = self._check_host(headers.get(b"host", ()), knows_key=key is not None)
         if b"origin" in headers:
             self._check_origin(headers[b"origin"], host)
-        if key is None and (self._needs_key or not self._keys.is_empty) and not is_preflight(scope):
+        if key is None and self._asks_for_key and not is_preflight(scope):
             raise ProxyError(Problem(ErrorKind.AUTHENTICATION, _no_key(presented)))
         if scope.get("method") in ("POST", "PUT", "PATCH"):
             types = headers.get(b"content-type", ())
             if types or not _has_no_body(scope):
                 _check_content_type(types)
         return key
+
+    @property
+    def _asks_for_key(self) -> bool:
+        return self._needs_key or not self._keys.is_empty
 
     def _check_host(self, values: Sequence[bytes], *, knows_key: bool) -> str:
         if len(values) != 1 or not values[0]:
@@ -71,11 +75,12 @@ class Guard:
         if knows_key and name:
             return host  # no page knows a key
         if name not in self._hosts:
+            other_way = ", or send a valid key, with which any name is accepted" if self._asks_for_key else ""
             raise ProxyError(
                 Problem(
                     ErrorKind.PERMISSION,
                     f"The server is not known by the name {(host if name is None else name)[:200]!r}. "
-                    "If it is yours, add it to AOP_ALLOWED_HOSTS.",
+                    f"If it is yours, add it to AOP_ALLOWED_HOSTS{other_way}.",
                 )
             )
         return host
