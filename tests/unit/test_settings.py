@@ -312,10 +312,22 @@ def test_a_toml_file_with_a_mistake_is_named(places: Places, text: str, complain
     assert complaint in message
 
 
-@pytest.mark.parametrize("value", ["true", "1.5", "[1]", "{a = 1}", "2026-01-01"])
+def test_a_toml_value_may_have_the_type_of_its_setting(places: Places) -> None:
+    places.toml.write_text("AOP_FETCH_URLS = false\nAOP_CLAUDE_TOKEN_FACTOR = 1.3\nAOP_ALLOW_UNAUTHENTICATED = true")
+    settings = places.load()
+    assert (settings.fetch_urls, settings.claude_token_factor, settings.allow_unauthenticated) == (False, 1.3, True)
+
+
+@pytest.mark.parametrize("value", ["true", "1.5", "inf"])
+def test_or_is_refused_as_any_other(places: Places, value: str) -> None:
+    places.toml.write_text(f"AOP_PORT = {value}")
+    assert places.error() == (f"AOP_PORT is '{value}' (from {places.toml}): expected a whole number from 0 to 65535")
+
+
+@pytest.mark.parametrize("value", ["[1]", "{a = 1}", "2026-01-01"])
 def test_a_toml_value_of_another_type_is_refused(places: Places, value: str) -> None:
     places.toml.write_text(f"AOP_PORT = {value}")
-    assert places.error() == f"AOP_PORT (from {places.toml}): expected a text, a whole number or a list of texts"
+    assert places.error() == f"AOP_PORT (from {places.toml}): expected a text, a number, true, false or a list of texts"
 
 
 def test_files_that_are_not_text_are_refused(places: Places) -> None:

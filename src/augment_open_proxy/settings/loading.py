@@ -154,9 +154,11 @@ def _toml_text(path: Path, key: str, value: object) -> str:
     match value:
         case str():
             return value
-        case int() if not isinstance(value, bool):
+        case bool():
+            return str(value).lower()
+        case int() | float():
             return str(value)
         case list() if all(isinstance(item, str) for item in value):
             return ",".join(value)
         case _:
-            raise SettingsError(f"{key} (from {path}): expected a text, a whole number or a list of texts")
+            raise SettingsError(f"{key} (from {path}): expected a text, a number, true, false or a list of texts")
