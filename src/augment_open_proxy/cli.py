@@ -234,14 +234,15 @@ def _serve(settings: Settings, *, demo: bool) -> int:
 def _models(settings: Settings, *, as_json: bool) -> int:
     from augment_open_proxy.server.run import list_models
 
-    ids = list_models(settings)
+    catalog = list_models(settings)
     if as_json:
         import json
 
-        data = [{"id": id_, "object": "model", "created": 0, "owned_by": "augment"} for id_ in ids]
-        text = json.dumps({"object": "list", "data": data}, indent=2)
+        from augment_open_proxy.server.models import render_list
+
+        text = json.dumps(json.loads(render_list(catalog, {})), indent=2)
     else:
-        text = "\n".join(ids)
+        text = "\n".join(catalog.ids)
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()

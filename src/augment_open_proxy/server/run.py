@@ -61,8 +61,8 @@ def serve(
     return 0
 
 
-def list_models(settings: Settings) -> list[str]:
-    """The ids that `/v1/models` lists, from the CLI where it answers."""
+def list_models(settings: Settings) -> Catalog:
+    """What `/v1/models` lists, from the CLI where it answers."""
     command = find_cli()
     models: tuple[Model, ...] = BUILT_IN
     if command is not None:
@@ -70,7 +70,7 @@ def list_models(settings: Settings) -> list[str]:
             models = asyncio.run(ask_cli(command))
         except ListingFailed as failure:
             _log.warning("auggie models list failed, this is the built-in list: %s", failure)
-    return list(Catalog(models, settings.disable_effort_models).ids)
+    return Catalog(models, settings.disable_effort_models)
 
 
 async def _serve(
