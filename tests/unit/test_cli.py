@@ -215,6 +215,12 @@ def test_help_says_how_secrets_are_given(capsys: pytest.CaptureFixture[str]) -> 
     assert "Secrets have no flags: set AUGMENT_API_TOKEN" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [[], ["demo"], ["models"], ["health"], ["keys"], ["keys", "create"]])
+def test_help_is_ascii_which_any_terminal_can_show(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main([*command, "--help"])
+    assert capsys.readouterr().out.isascii()
+
+
 @pytest.mark.parametrize("argument", ["--version", "--help"])
 def test_quick_answers_load_nothing_heavy(argument: str) -> None:
     program = (

@@ -265,7 +265,7 @@ class Settings:
         "",
         parsers.store_url,
         "--store URL",
-        "where responses and the like are kept: memory, sqlite:///FILE or postgresql://…; else in the state folder",
+        "where responses and the like are kept: memory, sqlite:///FILE or postgresql://...; else in the state folder",
     )
     store_ttl: float = _setting(
         "AOP_STORE_TTL_DAYS", "30", parsers.days, "--store-ttl-days DAYS", "how long what is stored is kept, in days"
