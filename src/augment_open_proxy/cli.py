@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from augment_open_proxy import __version__
 from augment_open_proxy.settings import APP_NAME, OPTIONS, Option, Settings, SettingsError, load
+from augment_open_proxy.settings.parsers import whole
 
 if TYPE_CHECKING:
     import socket
@@ -89,7 +90,11 @@ HEALTH_SECONDS = 3.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     try:
-        arguments = _parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else argv
+        parser = _parser()
+        if flag := _unknown_flag(words):
+            parser.error(f"unrecognized arguments: {flag}")
+        arguments = parser.parse_args(words)
         flags: dict[str, str] = dict(value for value in vars(arguments).values() if isinstance(value, tuple))
         settings = load(flags, os.environ, Path())
         if arguments.command == "keys":
@@ -148,13 +153,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _unknown_flag(words: Sequence[str]) -> str | None:
+    """A flag before the command that is none; argparse would take what follows it for the command."""
+    known = {flag for option in OPTIONS.values() for flag in option.flags}
+    rest = iter(words)
+    for word in rest:
+        flag, equals, _ = word.partition("=")
+        if not flag.startswith("-") or flag in ("-", "--", "-h", "--help", "--version"):
+            return None
+        if flag not in known:
+            return flag
+        if not equals:
+            next(rest, None)
+    return None
+
+
 def _add_keys(commands: Any, shared: dict[str, Any]) -> None:
     about = "manage the keys that clients must send"
     usage = f"{APP_NAME} keys [create | list | revoke] [--state-dir DIR] [--config FILE]"
     keys = commands.add_parser(
         "keys", help=about, usage=usage, description=f"{about.capitalize()}.", epilog=_KEYS_EPILOG, **shared
     )
-    _add_settings(keys, ("state_dir", "config"))
     actions = keys.add_subparsers(
         dest="action", metavar="ACTION", title="actions", required=True, prog=f"{APP_NAME} keys"
     )
@@ -163,9 +182,11 @@ def _add_keys(commands: Any, shared: dict[str, Any]) -> None:
     create.add_argument("--models", default="", metavar="MODELS", help="the only models it may use, comma separated")
     create.add_argument("--requests-per-day", type=_count, metavar="N", help="requests that it may send in a day")
     create.add_argument("--tokens-per-day", type=_count, metavar="N", help="tokens that it may take in a day")
-    actions.add_parser("list", help="list the keys, without the keys themselves", **shared)
+    listing = actions.add_parser("list", help="list the keys, without the keys themselves", **shared)
     revoke = actions.add_parser("revoke", help="make a key useless", **shared)
     revoke.add_argument("name", metavar="NAME", help="what it is called here")
+    for command in (keys, create, listing, revoke):
+        _add_settings(command, ("state_dir", "config"))
 
 
 def _name(text: str) -> str:
@@ -175,10 +196,10 @@ def _name(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    try:
+        return whole(1, 10**18)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a whole number, at least 1") from None
 
 
 def _add_settings(parser: argparse.ArgumentParser, only: Sequence[str] = ()) -> None:

@@ -242,6 +242,16 @@ def test_bad_usage_ends_with_2(server: Server, arguments: list[str], capsys: pyt
     assert server.settings is None
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--log-level", "info"], ["--port", "1", "--log-level=info", "serve"], ["-l", "info"]]
+)
+def test_an_unknown_flag_is_named_and_not_its_value(
+    server: Server, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(("unrecognized arguments: --log-level\n", "unrecognized arguments: -l\n"))
+
+
 def test_a_bad_setting_ends_with_2_and_one_line(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", "abc"]) == 2
     assert capsys.readouterr().err == (

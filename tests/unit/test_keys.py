@@ -291,3 +291,24 @@ def test_what_cannot_be_done_is_said(
     assert main(arguments) == code
     assert capsys.readouterr().err
     assert not state.exists() or not (state / "keys.json").exists() or (state / "keys.json").read_text() == "[]"
+
+
+@pytest.mark.parametrize("count", ["0", "many"])
+def test_a_share_that_is_no_number_is_told_what_is_accepted(
+    state: Path, capsys: pytest.CaptureFixture[str], count: str
+) -> None:
+    assert main(["keys", "create", "x", "--requests-per-day", count]) == 2
+    assert "argument --requests-per-day: must be a whole number, at least 1" in capsys.readouterr().err
+
+
+def test_the_state_folder_is_named_before_or_after_the_action(
+    tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "other")
+    assert main(["keys", "create", "x", "--state-dir", folder]) == 0
+    for arguments in (["keys", "--state-dir", folder, "list"], ["keys", "list", "--state-dir", folder]):
+        capsys.readouterr()
+        assert main(arguments) == 0
+        assert "x " in capsys.readouterr().out
+    assert main(["keys", "revoke", "--state-dir", folder, "x"]) == 0
+    assert not state.exists()
