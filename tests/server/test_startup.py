@@ -11,7 +11,7 @@ import pytest
 
 HEAVY = {
     *("aiohttp", "yarl", "aiosqlite", "alembic", "asyncpg", "cryptography", "jsonschema", "pydantic"),
-    *("pypdf", "quicktok", "rich", "sqlalchemy", "sqlite3", "starlette", "websockets"),
+    *("pypdf", "quicktok", "regex", "rich", "sqlalchemy", "sqlite3", "starlette", "websockets"),
 }
 """Libraries that a request may need, and the start does not."""
 LIMIT = 470

@@ -59,3 +59,23 @@ def test_any_schema(proxy: Proxy, stream: bool, data: st.DataObject) -> None:
     else:
         said = reply.json()["choices"][0]["message"]["content"]
     assert said == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "turns"), [({"pattern": "^(a|a)*$"}, 1), ({"$ref": "#/$defs/missing"}, 0), ({"pattern": "("}, 0)]
+)
+def test_a_schema_that_cannot_be_checked_is_the_clients_fault_and_costs_no_second_turn(
+    proxy: Proxy, schema: Any, turns: int
+) -> None:
+    if turns:
+        proxy.call(partial(proxy.simulator.script, line(json.dumps("a" * 40 + "!"))))
+    proxy.simulator.requests.clear()
+    body = {
+        "model": "gpt-5",
+        "messages": [{"role": "user", "content": "Go."}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+    }
+    reply = httpx.post(f"{proxy.url}/v1/chat/completions", json=body, timeout=20)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == "response_format.json_schema.schema"
+    assert len(proxy.simulator.requests) == turns

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from augment_open_proxy.core.conversation import ChatRequest, Message, OutputFormat, Text, Thinking, ToolCall
-from augment_open_proxy.core.errors import ProxyError
+from augment_open_proxy.core.errors import ErrorKind, ProxyError
 from augment_open_proxy.core.events import (
     BlockDelta,
     BlockStart,
@@ -153,10 +153,13 @@ def test_a_reply_that_was_cut_short_says_so_itself() -> None:
     assert machine().feed(events) == events
 
 
-def test_a_reference_to_elsewhere_is_never_followed() -> None:
-    feed = machine({"$ref": "https://127.0.0.1:9/schema.json"})
-    assert answer(feed, "{}") is None
-    assert feed.again is not None
+def test_what_cannot_be_checked_is_an_error_and_not_asked_again() -> None:
+    feed = machine({"pattern": "^(a|a)*$"})
+    (failure,) = feed.feed(turn(f'"{"a" * 40}!"'))
+    assert isinstance(failure, Failure)
+    assert failure.problem.kind == ErrorKind.INVALID_REQUEST
+    assert failure.problem.param == "response_format"
+    assert feed.again is None
 
 
 @given(data=st.data())

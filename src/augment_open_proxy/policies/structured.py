@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, Message, OutputFormat, Text, ToolCall
-from augment_open_proxy.core.errors import ErrorKind, Problem, invalid_request
+from augment_open_proxy.core.conversation import ChatRequest, Message, Text, ToolCall
+from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Failure, Finish, Opening
 from augment_open_proxy.policies.second_turn import SecondTurn, said_in
 
 if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
+    from augment_open_proxy.policies.json_schema import Schema
 
 DEMAND = "The answer must be one JSON value and nothing else: no prose around it, no code fence."
 DEMAND_OBJECT = "It must be a JSON object."
 DEMAND_SCHEMA = "It must be valid by this JSON Schema:"
-_MOST_ERRORS = 5
 _FENCE = "```"
 
 
@@ -29,38 +28,22 @@ def prepare(request: ChatRequest) -> tuple[ChatRequest, "StructuredOutput | None
     wanted = request.output_format
     if wanted is None:
         return request, None
-    validator = _validator(wanted)
-    rule = DEMAND_OBJECT if validator is None else f"{DEMAND_SCHEMA}\n{bytes(wanted.schema).decode()}"
+    schema = None
+    if bytes(wanted.schema):
+        from augment_open_proxy.policies.json_schema import Schema
+
+        schema = Schema(wanted)
+    rule = DEMAND_OBJECT if schema is None else f"{DEMAND_SCHEMA}\n{bytes(wanted.schema).decode()}"
     demand = Message("system", (Text(f"{DEMAND} {rule}"),))
-    return msgspec.structs.replace(request, messages=(*request.messages, demand)), StructuredOutput(validator)
-
-
-def _validator(wanted: OutputFormat) -> "Validator | None":
-    """The validator of the schema, `None` where any object will do. It fetches nothing."""
-    text = bytes(wanted.schema)
-    if not text:
-        return None
-    from jsonschema.exceptions import SchemaError  # 60 ms, which only structured output pays
-    from jsonschema.validators import Draft202012Validator, validator_for
-    from referencing import Registry
-
-    try:
-        schema = json.loads(text)
-        cls = validator_for(schema, default=Draft202012Validator)
-        cls.check_schema(schema)
-    except SchemaError as error:
-        raise invalid_request(f"{wanted.param} is no JSON Schema: {error.message}.", wanted.param) from None
-    except RecursionError:
-        raise invalid_request(f"{wanted.param} is nested too deeply.", wanted.param) from None
-    return cls(schema, registry=Registry(), format_checker=None)
+    return msgspec.structs.replace(request, messages=(*request.messages, demand)), StructuredOutput(schema)
 
 
 class StructuredOutput(SecondTurn):
     """Holds the reply back until its text is what was asked for; a reply that calls tools passes."""
 
-    def __init__(self, validator: "Validator | None") -> None:
+    def __init__(self, schema: "Schema | None") -> None:
         super().__init__()
-        self._validator = validator
+        self._schema = schema
 
     def feed(self, events: list[Event]) -> list[Event]:
         last = events[-1]
@@ -74,7 +57,10 @@ class StructuredOutput(SecondTurn):
         if isinstance(last, Failure) or last.reason != "stop" or any(isinstance(part, ToolCall) for part in parts):
             return self.paid(turn)
         text = "".join(part.text for part in parts if isinstance(part, Text))
-        found, errors = self._check(text)
+        try:
+            found, errors = self._check(text)
+        except ProxyError as error:
+            return [Failure(error.problem)]
         if found is not None:
             return self.paid([*_without_text(turn), *_text_block(turn, found), last])
         shown = "\n".join(f"- {error}" for error in errors)
@@ -98,13 +84,9 @@ class StructuredOutput(SecondTurn):
         return None, errors or ["There is no JSON in it."]
 
     def _errors(self, value: Any) -> list[str]:
-        if self._validator is None:
-            return [] if isinstance(value, dict) else ["It is no JSON object."]
-        try:
-            errors = sorted(self._validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-        except Exception as error:  # a reference that leads nowhere, a pattern that is no expression
-            return [f"It cannot be checked: {error}"[:500]]
-        return [f"{error.json_path}: {error.message}"[:500] for error in errors[:_MOST_ERRORS]]
+        if self._schema is not None:
+            return self._schema.errors(value)
+        return [] if isinstance(value, dict) else ["It is no JSON object."]
 
 
 def _candidates(text: str) -> list[str]:
