@@ -87,7 +87,7 @@ def test_what_cannot_be_called_is_refused(choice: ToolChoice, tools: tuple[Tool,
 
 
 def test_nothing_is_given_out_before_the_call_and_all_of_it_with_it() -> None:
-    feed = RequiredCall("Call.")
+    feed = RequiredCall("Call.", {"read"})
     assert feed.feed([OPENING]) == [OPENING]
     assert feed.feed(CALLED[:3]) == []
     assert feed.feed(CALLED[3:5]) == CALLED[:5]
@@ -96,20 +96,31 @@ def test_nothing_is_given_out_before_the_call_and_all_of_it_with_it() -> None:
 
 
 def test_a_reply_without_a_call_is_asked_for_once_more_and_both_turns_are_paid() -> None:
-    feed = RequiredCall("Call the tool.")
+    feed = RequiredCall("Call the tool.", {"read"})
     assert feed.feed([OPENING]) == [OPENING]
     assert feed.feed(said("No.", Usage(1, 2))) == []
     answer, nudge = feed.again or ()
     assert answer == Message("assistant", (Text("No."),)), "its thinking is not repeated"
     assert nudge.role == "user"
-    assert nudge.content == (Text("You did not call a tool, and this turn must be a tool call. Call the tool."),)
+    assert nudge.content == (Text("You called no tool that may be called now. Call the tool."),)
     feed.again = None
     assert feed.feed(CALLED) == [*CALLED[:-1], Finish("tool_use", 3, Usage(6, 8))]
     assert feed.again is None
 
 
+def test_a_call_of_a_tool_that_is_not_offered_is_no_call_and_is_not_repeated() -> None:
+    feed = RequiredCall("Call the tool.", {"write"})
+    assert feed.feed(CALLED) == []
+    answer, _ = feed.again or ()
+    assert answer == Message("assistant", (Text("I read."),))
+    feed.again = None
+    (failure,) = feed.feed(CALLED)
+    assert isinstance(failure, Failure)
+    assert "called no tool that" in failure.problem.message
+
+
 def test_what_still_has_no_call_is_an_error_and_no_reply() -> None:
-    feed = RequiredCall("Call.")
+    feed = RequiredCall("Call.", {"read"})
     feed.feed(said("No."))
     (failure,) = feed.feed(said("No!"))
     assert isinstance(failure, Failure)
@@ -117,6 +128,6 @@ def test_what_still_has_no_call_is_an_error_and_no_reply() -> None:
 
 
 def test_a_failure_of_the_backend_stays_one() -> None:
-    feed = RequiredCall("Call.")
+    feed = RequiredCall("Call.", {"read"})
     failure = Failure(Problem(ErrorKind.BACKEND, "It broke."))
     assert feed.feed([failure]) == [failure]

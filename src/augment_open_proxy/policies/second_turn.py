@@ -27,12 +27,12 @@ class SecondTurn:
         return held
 
     def ask(self, turn: list[Event], finish: Finish, nudge: str) -> bool:
-        """Ask for another turn after `turn`; false where it has been done already."""
+        """Ask for another turn after the text of `turn`; false where it has been done already."""
         if self._has_asked:
             return False
         self._has_asked = True
         self._spent = finish.usage
-        said = Message("assistant", said_in(turn))
+        said = Message("assistant", tuple(part for part in said_in(turn) if isinstance(part, Text)))
         told = Message("user", (Text(nudge),))
         self.again = (said, told) if said.content else (told,)
         return True

@@ -1,7 +1,10 @@
 """Which tools may and must be called: the backend has no field for it, so it is said to the model, and checked.
 
-A reply without the call that is required is asked for once more, before the client has seen anything of it.
+A reply without the call that is required is asked for once more, before the client has seen anything of it. A call of a
+tool that is not offered is none.
 """
+
+from collections.abc import Set
 
 import msgspec
 
@@ -10,9 +13,10 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, invalid_request
 from augment_open_proxy.core.events import BlockStart, Event, Failure, Finish, Opening
 from augment_open_proxy.policies.second_turn import SecondTurn
 
-_AGAIN = "You did not call a tool, and this turn must be a tool call. "
+_AGAIN = "You called no tool that may be called now. "
 _NEVER = Problem(
-    ErrorKind.BACKEND, "The model called no tool, although tool_choice requires it and it was asked twice."
+    ErrorKind.BACKEND,
+    "The model called no tool that may be called, although tool_choice requires it and it was asked twice.",
 )
 
 
@@ -31,30 +35,32 @@ def prepare(request: ChatRequest) -> tuple[ChatRequest, "RequiredCall | None"]:
         return request, None
     if not request.tools:
         raise invalid_request("tool_choice requires a call, and no tools are offered.", "tool_choice")
-    names = ", ".join(tool.name for tool in request.tools)
-    demand = f"This turn must be a call of {'the tool' if len(request.tools) == 1 else 'one of the tools'} {names}."
+    names = [tool.name for tool in request.tools]
+    demand = f"This turn must be a call of {'the tool' if len(names) == 1 else 'one of the tools'} {', '.join(names)}."
     messages = (*request.messages, Message("system", (Text(demand),)))
-    return msgspec.structs.replace(request, messages=messages), RequiredCall(demand)
+    return msgspec.structs.replace(request, messages=messages), RequiredCall(demand, set(names))
 
 
 class RequiredCall(SecondTurn):
-    """Holds everything back until a call comes."""
+    """Holds everything back until a call comes of a tool among `names`."""
 
-    def __init__(self, demand: str) -> None:
+    def __init__(self, demand: str, names: Set[str]) -> None:
         super().__init__()
         self._demand = demand
+        self._names = names
         self._has_called = False
 
     def feed(self, events: list[Event]) -> list[Event]:
         if self._has_called:
             return self.paid(events)
-        if any(isinstance(event, BlockStart) and isinstance(event.block, ToolCall) for event in events):
+        blocks = [event.block for event in events if isinstance(event, BlockStart)]
+        if any(isinstance(block, ToolCall) and block.name in self._names for block in blocks):
             self._has_called = True
             return self.paid([*self.released(), *events])
         last = events[-1]
         if isinstance(last, Opening):
             return events
-        if isinstance(last, Finish) and last.reason == "stop":
+        if isinstance(last, Finish) and last.reason in ("stop", "tool_use"):
             if self.ask([*self.released(), *events], last, _AGAIN + self._demand):
                 return []
             return [Failure(_NEVER)]
