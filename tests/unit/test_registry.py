@@ -85,10 +85,11 @@ def test_only_the_path_of_chats_takes_bodies_of_another(dialect: Dialect, fields
         {"input": "Hello.", "model": "gpt-5", "stream": True, "tools": [tool("input")]},
         {**RESPONSES, "tools": [tool("messages")]},
         {**RESPONSES, "metadata": {"messages": "2"}},
+        {**RESPONSES, "messages": None},
         {"model": "gpt-5", "input": [{"role": "user", "content": 'Is "messages" a word?'}]},
         {"model": "gpt-5", "input": [{"role": "user", "content": "messages"}, {"role": "user", "content": "input"}]},
     ],
-    ids=["items", "text", "tool", "tool with messages", "metadata", "quoted text", "text messages"],
+    ids=["items", "text", "tool", "tool with messages", "metadata", "no messages", "quoted text", "text messages"],
 )
 def test_a_responses_body_on_the_path_of_chats_is_read_as_such(fields: dict[str, Any]) -> None:
     """Cursor posts such. Only the keys of the body itself tell which it is, not those within it."""
@@ -97,6 +98,15 @@ def test_a_responses_body_on_the_path_of_chats_is_read_as_such(fields: dict[str,
     asked = reading.parse(body(fields), NOTHING).request
     assert all(message.role == "user" for message in asked.messages)
     assert asked.messages
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [({"include_usage": True}, True), ({"include_usage": False}, False), ({}, False), (None, False)],
+)
+def test_a_responses_body_on_the_path_of_chats_may_ask_for_the_usage(options: Any, wanted: bool) -> None:
+    given = body({**RESPONSES, "stream": True, "stream_options": options})
+    assert reader(OPENAI_CHAT, given).parse(given, NOTHING).delivery.include_usage is wanted
 
 
 @pytest.mark.parametrize(

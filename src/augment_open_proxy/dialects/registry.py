@@ -41,7 +41,7 @@ def reader(dialect: Dialect, body: bytes) -> Dialect:
             top = _top.decode(body)
         except UNREADABLE:
             return dialect
-        if bytes(top.input) and not bytes(top.messages):
+        if bytes(top.input) and bytes(top.messages) in (b"", b"null"):
             return OPENAI_RESPONSES
     return dialect
 

@@ -148,6 +148,7 @@ def _read_options(asked: wire.Request, tools: "_Tools") -> Parsed:
             stream=bool(asked.stream),
             shape=Shape(echo, tools.parsed.forms, ENCRYPTED in (asked.include or []), fields=fields_of(echo)),
         ),
+            include_usage=bool((asked.stream_options or {}).get("include_usage")),
         keep,
     )
 

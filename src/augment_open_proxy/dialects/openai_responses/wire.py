@@ -85,6 +85,7 @@ class Request(Struct, frozen=True):
     input: str | list[Raw] | None = None
     instructions: str | None = None
     stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
     tools: list[Raw] | None = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
