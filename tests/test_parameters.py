@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
 from augment_open_proxy.dialects.anthropic_messages import request as messages
 from augment_open_proxy.dialects.anthropic_messages import wire as messages_wire
@@ -33,6 +35,13 @@ def rows(api: str) -> dict[str, str]:
 def test_each_parameter_that_is_read_has_a_row(api: str) -> None:
     fields = set(APIS[api][0].__struct_fields__)
     assert fields - set(rows(api)) == set()
+
+
+@pytest.mark.parametrize(
+    ("api", "params"), [("Chat Completions", CompletionCreateParamsBase), ("Responses", ResponseCreateParamsBase)]
+)
+def test_each_parameter_of_the_sdk_has_a_row(api: str, params: type) -> None:
+    assert set(params.__annotations__) - set(rows(api)) == set()
 
 
 @per_api

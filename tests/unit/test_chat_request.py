@@ -427,6 +427,10 @@ def test_metadata_that_could_not_be_kept_is_refused(metadata: Any) -> None:
         ({"temperature": 0.7, "max_tokens": 10}, ("temperature",)),
         ({"temperature": 0, "seed": 0}, ("temperature", "seed")),
         ({"stop": ["x"], "response_format": {"type": "text"}}, ()),
+        ({"web_search_options": {}}, ("web_search_options",)),
+        ({"moderation": {"model": "omni-moderation-latest"}}, ("moderation",)),
+        ({"presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "prediction": None}, ()),
+        ({"presence_penalty": -1, "frequency_penalty": 0.5}, ("presence_penalty", "frequency_penalty")),
     ],
 )
 def test_parameters_without_effect_are_named(fields: dict[str, Any], named: tuple[str, ...]) -> None:

@@ -146,6 +146,7 @@ def test_what_asks_for_nothing_changes_nothing(fields: dict[str, Any]) -> None:
 
 def test_what_has_no_effect_is_named() -> None:
     assert request(temperature=0, seed=1, logit_bias={"5": 1}).ignored == ("temperature", "seed", "logit_bias")
+    assert request(presence_penalty=0, logit_bias={}).ignored == ()
     assert request(**dict.fromkeys(IGNORED, 1)).ignored == IGNORED
 
 

@@ -321,6 +321,8 @@ def test_unknown_fields_are_accepted_anywhere() -> None:
         ({"truncation": "disabled"}, ()),
         ({"truncation": "auto"}, ("truncation",)),
         ({"context_management": [{"type": "compaction"}]}, ("context_management",)),
+        ({"moderation": {"model": "omni-moderation-latest"}}, ("moderation",)),
+        ({"presence_penalty": 0, "frequency_penalty": 0.0}, ()),
     ],
 )
 def test_what_has_no_effect_is_named(fields: dict[str, Any], ignored: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """JSON body → struct, with errors that name the field as the client spells it."""
 
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
@@ -156,6 +157,17 @@ def read_effort(effort: str | None, param: str) -> Effort | None:
     if known is None:
         raise invalid_request(f"{param} must be one of {', '.join(_EFFORTS)}; it is {effort!r}.", param)
     return known
+
+
+def read_ignored(given: object, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the parameters `names` that ask for something, as no penalty of 0 does; `{}` may be a search."""
+    return tuple(name for name in names if _asks(name, getattr(given, name)))
+
+
+def _asks(name: str, value: object) -> bool:
+    if value or name == "web_search_options":
+        return value is not None
+    return isinstance(value, int | float) and value is not False and not name.endswith("_penalty")
 
 
 def read_limit(limit: object, param: str) -> int | None:

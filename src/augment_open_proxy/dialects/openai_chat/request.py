@@ -19,6 +19,7 @@ from augment_open_proxy.dialects.reading import (
     ConversationReader,
     read_choices,
     read_effort,
+    read_ignored,
     read_limit,
     read_metadata,
     read_output_format,
@@ -40,6 +41,7 @@ IGNORED = (
     "verbosity",
     "prediction",
     "web_search_options",
+    "moderation",
 )
 """Accepted without effect; a response header names those that a client sent."""
 _ignored_values = attrgetter(*IGNORED)
@@ -98,10 +100,7 @@ def _refuse(wire_request: wire.Request) -> None:
 
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    values = _ignored_values(wire_request)
-    if values == _NONE_IGNORED:
-        return ()
-    return tuple(name for name, value in zip(IGNORED, values, strict=True) if _asks_for_something(value))
+    return () if _ignored_values(wire_request) == _NONE_IGNORED else read_ignored(wire_request, IGNORED)
 
 
 def _limit(wire_request: wire.Request) -> int | None:
@@ -113,10 +112,6 @@ def _limit(wire_request: wire.Request) -> int | None:
 def _hides_thinking(wire_request: wire.Request) -> bool:
     """OpenRouter's two ways to say so."""
     return wire_request.include_reasoning is False or bool(wire_request.reasoning and wire_request.reasoning.exclude)
-
-
-def _asks_for_something(value: object) -> bool:
-    return value is not None and value is not False and value not in ([], {}, {"type": "text"})
 
 
 def _effort(wire_request: wire.Request) -> Effort | None:

@@ -145,6 +145,7 @@ class Request(Struct, frozen=True):
     verbosity: Any = None
     prediction: Any = None
     web_search_options: Any = None
+    moderation: Any = None
 
 
 # ------------------------------------------------------------------- replies

@@ -12,7 +12,7 @@ from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import Delivery, Draft, Parsed
 from augment_open_proxy.dialects.openai_completions import wire
-from augment_open_proxy.dialects.reading import read_choices, read_in_steps, read_limit, read_stop
+from augment_open_proxy.dialects.reading import read_choices, read_ignored, read_in_steps, read_limit, read_stop
 
 _decoder = msgspec.json.Decoder(wire.Request)
 
@@ -54,7 +54,7 @@ def _parsed(wire_request: wire.Request) -> Steps[Parsed]:
             stop=read_stop(wire_request.stop, "stop"),
             max_output_tokens=read_limit(wire_request.max_tokens, "max_tokens"),
             thinking="none",
-            ignored=tuple(name for name in IGNORED if getattr(wire_request, name) not in (None, {})),
+            ignored=read_ignored(wire_request, IGNORED),
         ),
         Delivery(
             stream=bool(wire_request.stream),

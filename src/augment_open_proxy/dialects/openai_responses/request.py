@@ -37,6 +37,7 @@ from augment_open_proxy.dialects.openai_responses.reply import Shape, fields_of,
 from augment_open_proxy.dialects.reading import read as read_body
 from augment_open_proxy.dialects.reading import (
     read_effort,
+    read_ignored,
     read_limit,
     read_metadata,
     read_output_format,
@@ -57,6 +58,7 @@ _ADDED = "additional_tools"
 
 IGNORED = (
     "context_management",
+    "moderation",
     "temperature",
     "top_p",
     "presence_penalty",
@@ -146,9 +148,9 @@ def _read_options(asked: wire.Request, tools: "_Tools") -> Parsed:
         ),
         Delivery(
             stream=bool(asked.stream),
+            include_usage=bool((asked.stream_options or {}).get("include_usage")),
             shape=Shape(echo, tools.parsed.forms, ENCRYPTED in (asked.include or []), fields=fields_of(echo)),
         ),
-            include_usage=bool((asked.stream_options or {}).get("include_usage")),
         keep,
     )
 
@@ -253,10 +255,8 @@ def _call_limit(wire_request: wire.Request) -> int | None:
 
 
 def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    names = [name for name in IGNORED if getattr(wire_request, name) is not None]
-    if wire_request.truncation not in (None, "disabled"):
-        names.append("truncation")
-    return tuple(names)
+    names = read_ignored(wire_request, IGNORED)
+    return names if wire_request.truncation in (None, "disabled") else (*names, "truncation")
 
 
 # -------------------------------------------------------------------- echo

@@ -109,6 +109,7 @@ class Request(Struct, frozen=True):
     max_tool_calls: int | None = None
     # Accepted, and without effect.
     context_management: Any = None
+    moderation: Any = None
     temperature: float | None = None
     top_p: float | None = None
     top_logprobs: int | None = None
