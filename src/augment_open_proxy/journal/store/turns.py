@@ -16,13 +16,11 @@ from augment_open_proxy.journal.store.coding import (
     unpack_replies,
 )
 from augment_open_proxy.journal.store.conversations import ItemWriter
-from augment_open_proxy.journal.store.filtering import metadata_holds
 from augment_open_proxy.journal.store.leases import Leases
 from augment_open_proxy.journal.store.lives import Lives, grown, is_alive
-from augment_open_proxy.journal.store.paging import read_page
+from augment_open_proxy.journal.store.paging import metadata_holds, read_page
 from augment_open_proxy.journal.store.records import Item, Page, Turn, TurnKind
 from augment_open_proxy.journal.store.schema import chunks, lives, turns
-from augment_open_proxy.journal.store.turn_queries import CHAIN, IS_KNOWN, LATER_CHUNKS, STATE, TURN
 from augment_open_proxy.journal.store.turn_rows import (
     died,
     first_to_row,
@@ -31,7 +29,7 @@ from augment_open_proxy.journal.store.turn_rows import (
     turn_to_row,
     with_chunks,
 )
-from augment_open_proxy.journal.store.turn_statements import TurnStatements
+from augment_open_proxy.journal.store.turn_statements import CHAIN, IS_KNOWN, LATER_CHUNKS, STATE, TURN, TurnStatements
 
 
 class Turns:
