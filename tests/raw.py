@@ -46,6 +46,10 @@ class Connection:
         body, self._data = self._data[:length], self._data[length:]
         return Answer(int(first.split(" ")[1]), headers, body)
 
+    def begins(self) -> bool:
+        """Whether something of an answer comes; it is kept for what reads it."""
+        return bool(self._data) or self._receive()
+
     def is_closed(self) -> bool:
         """Whether the proxy closes the connection, and sends nothing more."""
         while self._receive():

@@ -1,5 +1,6 @@
 """What happens when the backend, the network or the client fails in the middle."""
 
+import json
 import socket
 import time
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from augment_open_proxy.server import relay
 from augment_open_proxy.simulator import Hang, Pause, Send, Step
 from augment_open_proxy.upstream import attempts
+from tests import raw
 from tests.asking import Api, every_api, request, streamed_and_whole
 from tests.server.test_http import CHAT, chat
 from tests.servers import Proxy, running_proxy
@@ -43,6 +45,22 @@ def test_a_client_that_leaves_in_the_middle_of_a_stream_cancels_the_backend_s_ca
         assert " 200 " in proxy.lines[0]
         assert "the client left" in proxy.lines[0]
         proxy.wait_for(lambda: proxy.simulator.open_calls == 0)
+
+
+@streamed_and_whole
+@pytest.mark.parametrize("model", ["hang", "no-answer", "stall"])
+def test_a_client_that_leaves_with_another_request_behind_cancels_the_backend_s_call(stream: bool, model: str) -> None:
+    asked = raw.post(CHAT, json.dumps(chat(f"claude-sim-{model}", stream=stream)).encode())
+    with running_proxy() as proxy:
+        with raw.connected(proxy) as connection:
+            connection.send(asked * 2)
+            proxy.wait_for(lambda: proxy.simulator.open_calls == 1)
+            if model == "stall" and stream:
+                assert connection.begins()
+        proxy.wait_for(lambda: proxy.simulator.closed_early == 1, seconds=1)
+        proxy.wait_for(lambda: len(proxy.lines) == 1)
+        assert "the client left" in proxy.lines[0]
+        assert len(proxy.simulator.requests) == 1, "the other one is dropped"
 
 
 @pytest.mark.parametrize("stream", [False, True])

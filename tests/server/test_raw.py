@@ -193,6 +193,14 @@ def test_garbage_behind_a_request_does_not_get_into_its_answer(proxy: Proxy) -> 
         assert connection.rest().count(b"HTTP/1.1 ") <= 1
 
 
+def test_nor_does_garbage_behind_one_that_waits(proxy: Proxy) -> None:
+    with connected(proxy) as connection:
+        connection.send(post(CHAT.path, body(stream=True, prompt='@@{"text": ["a", "b"], "delay": 0.2}@@')))
+        assert connection.begins()
+        connection.send(GET + b"\0garbage\r\n\r\n")
+        assert connection.rest().count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize(
     "headers",
@@ -293,6 +301,25 @@ def test_the_guard_of_a_websocket(proxy: Proxy, host: bytes, more: bytes, status
     with connected(proxy) as connection:
         connection.send(HANDSHAKE % (host, more))
         assert connection.answer().status == status
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("before", [b"", GET], ids=["", "one that waits"])
+def test_a_websocket_behind_an_answer_that_is_not_out_ends_the_connection_after_it(
+    proxy: Proxy, before: bytes, waits: bool
+) -> None:
+    handshake = HANDSHAKE % (b"Host: localhost\r\n", b"")
+    stream = post(CHAT.path, body(stream=True, prompt='@@{"text": ["a", "b"], "delay": 0.2}@@'))
+    with connected(proxy) as connection:
+        if waits:
+            connection.send(stream)
+            assert connection.begins()
+            connection.send(before + handshake)
+        else:
+            connection.send(stream + before + handshake)
+        answer, _, rest = connection.rest().partition(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert rest.count(b"HTTP/1.1 200 ") == rest.count(b"HTTP/1.1 ") == bool(before)
 
 
 # --- Heads without end ---

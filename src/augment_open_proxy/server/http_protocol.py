@@ -45,6 +45,8 @@ class HttpProtocol(HttpToolsProtocol):
     _problem = _MALFORMED
     _idle_until = math.inf
     """When the connection is closed where no other request begins; one timer, set anew when it fires, serves all."""
+    _running: Cycle | None = None
+    """The one that is being answered, or was last; `cycle` is the one that was read last."""
     _is_last = False
     """Whether the next request is the last one."""
 
@@ -57,6 +59,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._disarm()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
+        self.pipeline.clear()
+        self.cycle = self._running  # type: ignore[assignment]  # whom uvicorn tells
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -90,7 +94,6 @@ class HttpProtocol(HttpToolsProtocol):
         path, scope["query_string"] = _path_and_query(self.url)
         scope["raw_path"] = path
         scope["path"] = unquote(path.decode("ascii")) if _PERCENT in path else path.decode("ascii")
-        before: Cycle | None = self.cycle  # type: ignore[assignment]  # what was made here
         cycle = self.cycle = Cycle(
             scope=scope,
             transport=self.transport,
@@ -104,8 +107,8 @@ class HttpProtocol(HttpToolsProtocol):
             keep_alive=version != "1.0" and parser.should_keep_alive() and not self._is_last,
             on_response=self.on_response_complete,
         )
-        if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
+        if self._running is None or self._running.response_complete:
+            self._begin(cycle)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
@@ -137,14 +140,20 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+            self._begin(self.pipeline.pop()[0])  # type: ignore[arg-type]  # what was made here
             return
         self._idle_until = self.loop.time() + self.timeout_keep_alive
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
 
+    def _begin(self, cycle: Cycle) -> None:
+        self._running = cycle
+        self._start_asgi_task(cycle, self.app)
+
     def handle_websocket_upgrade(self) -> None:
+        if self._running is not None and not self._running.response_complete:
+            super().shutdown()  # when that is out, which would be written among the frames
+            return
         self.transport.flush()
         self.transport = self.transport.direct
         super().handle_websocket_upgrade()
@@ -198,7 +207,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._disarm()
         if self.transport.is_closing():
             return
-        cycle: Cycle | None = self.cycle  # type: ignore[assignment]  # what was made here
+        cycle = self._running
         if cycle is None or not cycle.response_started or cycle.response_complete:
             self.transport.write(self._answer(problem))  # into the middle of an answer it would be read as part of it
         self.transport.close()
