@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from augment_open_proxy.server import body as body_module
-from augment_open_proxy.server import http_protocol
+from augment_open_proxy.server import http_protocol, run
 from augment_open_proxy.server.http_protocol import HEAD_LIMIT
 from tests.asking import APIS, CHAT, MESSAGES, Api, every_api, request
 from tests.raw import Answer, connected, post
@@ -428,6 +428,56 @@ def test_a_slow_body_that_goes_on_coming_is_read(proxy: Proxy, monkeypatch: pyte
             connection.send(data[start : start + 12])
             time.sleep(0.06)
         assert connection.answer().status == 200
+
+
+# --- What follows an answer ---
+
+
+REFUSED = b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("asked", "status", "more"),
+    [
+        (GET, 200, b"\r\n"),
+        (REFUSED + b"Content-Length: 1000\r\n\r\n", 415, b"\r\n"),
+        (REFUSED + b"Content-Length: 1000\r\n\r\n", 415, b"x" * 1000),
+        (REFUSED + b"Transfer-Encoding: chunked\r\n\r\n", 415, b"1\r\nx"),
+    ],
+)
+def test_what_begins_no_request_does_not_keep_the_connection(
+    asked: bytes, status: int, more: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "KEEP_ALIVE", 0.5)
+    with running_proxy() as proxy, connected(proxy) as connection:
+        connection.send(asked)
+        assert connection.answer().status == status
+        connection.send(more)
+        assert connection.is_closed()
+
+
+def test_a_request_that_began_before_an_answer_was_out_has_all_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "KEEP_ALIVE", 0.1)
+    with running_proxy() as proxy, connected(proxy) as connection:
+        second = post(CHAT.path, body(prompt='@@{"text": ["a", "b"], "delay": 0.5}@@'))
+        connection.send(GET + second[:20])
+        assert connection.answer().status == 200
+        time.sleep(0.2)
+        connection.send(second[20:])
+        assert connection.answer().status == 200
+
+
+def test_of_a_refused_body_no_more_is_read_than_of_another() -> None:
+    with running_proxy(body_limit=100_000) as proxy, connected(proxy) as connection:
+        connection.send(REFUSED + b"Transfer-Encoding: chunked\r\n\r\n")
+        assert connection.answer().status == 415
+        connection.send(chunks(b"x" * 100_000) + GET)
+        assert connection.answer().status == 200
+        connection.send(REFUSED + b"Transfer-Encoding: chunked\r\n\r\n")
+        assert connection.answer().status == 415
+        connection.send(chunks(b"x" * 100_001, end=b""))
+        assert connection.is_closed()
 
 
 def test_slow_clients_cost_the_others_nothing(proxy: Proxy) -> None:

@@ -45,6 +45,8 @@ class HttpProtocol(HttpToolsProtocol):
     _problem = _MALFORMED
     _idle_until = math.inf
     """When the connection is closed where no other request begins; one timer, set anew when it fires, serves all."""
+    _unread = 0
+    """Bytes of the body that came after the answer."""
     _running: Cycle | None = None
     """The one that is being answered, or was last; `cycle` is the one that was read last."""
     _is_last = False
@@ -65,7 +67,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._is_in_head = self._gets_on = True
-        self._size = 0
+        self._size = self._unread = 0
+        self._idle_until = math.inf
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -116,6 +119,11 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._gets_on = True
         cycle: Any = self.cycle
+        if cycle.response_complete:  # it was refused
+            self._unread += len(body)
+            if self._unread > self.config.ws_max_size:  # the limit of any body
+                self.transport.close()
+            return
         if not cycle.body:
             cycle.body = b""  # to which the first piece, often the whole, is added without a copy
         elif type(cycle.body) is bytes:
@@ -142,6 +150,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._begin(self.pipeline.pop()[0])  # type: ignore[arg-type]  # what was made here
             return
+        if self._is_in_head:
+            return  # which has its own time
         self._idle_until = self.loop.time() + self.timeout_keep_alive
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
@@ -179,7 +189,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
 
     def _unset_keepalive_if_required(self) -> None:
-        self._idle_until = math.inf
+        """Data alone begins no request, and does not keep the connection."""
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls when the parser, or one of the callbacks above, has failed."""
