@@ -4,7 +4,8 @@ Where the folder cannot be written, everything works in memory for as long as th
 """
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 
@@ -39,6 +40,22 @@ class StateFolder:
             self._warn(error)
         else:
             self._memory.pop(name, None)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process or thread is in here meanwhile, so that what is read can be changed and written.
+
+        That does not hold on Windows, and where the folder cannot be written or knows no locks.
+        """
+        with ExitStack() as stack:
+            with suppress(ImportError, OSError):
+                import fcntl  # Windows has none
+
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+                stack.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def describe(self) -> str:
         """Where the state is kept, in words. Looks whether the folder could be written, and changes nothing."""

@@ -3,8 +3,10 @@
 import hashlib
 import hmac
 import json
+import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,21 @@ def test_a_name_is_taken_once(tmp_path: Path) -> None:
     file_in(tmp_path).add(key("laptop"))
     with pytest.raises(KeyFileError, match="laptop"):
         file_in(tmp_path).add(key("laptop"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no lock for it")
+def test_changes_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    numbers = range(16)
+    for number in numbers:
+        file_in(tmp_path).add(key(f"old {number}"))
+
+    def change(number: int) -> None:
+        file_in(tmp_path).add(key(f"new {number}"))
+        assert file_in(tmp_path).remove(f"old {number}")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(change, numbers))
+    assert {known.name for known in file_in(tmp_path).read()} == {f"new {number}" for number in numbers}
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[{}]", b"[1", b"\xff", b'[{"name": "x", "digest": 5}]'])

@@ -88,17 +88,19 @@ class KeyFile:
 
     def add(self, key: Key) -> None:
         """Raises `KeyFileError`, also where the name is taken."""
-        keys = self.read()
-        if any(known.name == key.name for known in keys):
-            raise KeyFileError(f"there is a key named {key.name!r} already; revoke it first, or take another name")
-        self._write([*keys, key])
+        with self.state.alone():
+            keys = self.read()
+            if any(known.name == key.name for known in keys):
+                raise KeyFileError(f"there is a key named {key.name!r} already; revoke it first, or take another name")
+            self._write([*keys, key])
 
     def remove(self, name: str) -> bool:
         """Whether there was one. Raises `KeyFileError`."""
-        keys = self.read()
-        left = [key for key in keys if key.name != name]
-        if len(left) < len(keys):
-            self._write(left)
+        with self.state.alone():
+            keys = self.read()
+            left = [key for key in keys if key.name != name]
+            if len(left) < len(keys):
+                self._write(left)
         return len(left) < len(keys)
 
     def stamp(self) -> object:
