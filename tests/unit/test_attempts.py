@@ -24,6 +24,8 @@ GOOD = b'{"text":"Hi"}\n{"stop_reason":1}\n'
 class Backend:
     """Gives the chunks of an answer; with `breaks`, the connection breaks when it is closed."""
 
+    content_type = b"application/x-ndjson"
+
     def __init__(self, chunks: Iterable[bytes], *, breaks: bool) -> None:
         self._chunks = [*chunks, b""]
         self._breaks = breaks

@@ -1,5 +1,7 @@
 """The decoder's bounds and counts; what it makes of good answers is in the golden cases."""
 
+import pytest
+
 from augment_open_proxy.core.events import BlockDelta, Failure
 from augment_open_proxy.upstream.decode import ANSWER_LIMIT, Decoder
 from augment_open_proxy.upstream.lines import DEFAULT_LIMIT
@@ -28,3 +30,12 @@ def test_lines_that_are_not_readable_are_counted() -> None:
     decoder.feed(b"<html>")
     decoder.close()
     assert decoder.skipped_lines == 3
+
+
+@pytest.mark.parametrize("content_type", [b"application/x-ndjson", b"Application/JSON"])
+def test_a_cut_in_the_first_line_is_not_taken_for_the_answer_of_another(content_type: bytes) -> None:
+    decoder = Decoder()
+    decoder.content_type = content_type
+    (failure,) = decoder.feed(LINE[:5]) + decoder.close()
+    assert isinstance(failure, Failure)
+    assert failure.problem.remedy == "again_or_other_model"

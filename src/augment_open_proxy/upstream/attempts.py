@@ -77,6 +77,7 @@ class _Attempt:
     async def read(self, answer: Answer) -> None:
         """Give out the answer's events but for those that end it. Raises `ProxyError`."""
         decoder, last = self.decoder, None
+        decoder.content_type = answer.content_type
         while last is None and not decoder.ended and not self._taker.is_over:
             last = await answer.pump(self._take, None if decoder.stop_reason is None else SILENCE_AFTER_STOP)
             if last is not None:

@@ -89,6 +89,10 @@ class Answer:
         """Whether nothing more is to be read; where it is not known, it is not."""
         return self._connection.is_complete and not self._connection.has_data and self._unpacker is None
 
+    @property
+    def content_type(self) -> bytes:
+        return self._connection.headers.get(b"content-type", b"")
+
     async def pump(self, take: Take, silence: float | None = None) -> bytes | None:
         """Give `take` what arrives: `None` once it wants no more, else what is known to be the last, not given to it.
 

@@ -5,6 +5,7 @@ Fed the same bytes cut anywhere, it gives the same events (deltas may be cut as 
 2. A call is whole in its TOOL_USE; its TOOL_USE_START opens nothing, but without the call the turn failed.
 3. The terminal event comes from `close` or `fail`, since usage may come after the stop reason.
 4. An end without a stop reason is a truncation; without content and tokens, the empty completion; both failed.
+5. What calls itself something else than JSON, and has no line that can be read, is not the backend's.
 """
 
 import msgspec
@@ -60,6 +61,7 @@ class Decoder:
         "_started_calls",
         "_unspecified",
         "_usage",
+        "content_type",
         "ended",
         "skipped_lines",
         "stop_reason",
@@ -81,6 +83,8 @@ class Decoder:
         self._last_said: int | None = None  # the stop reason of the last line
         self.skipped_lines = 0
         """How many lines were not what the protocol says, and were passed over."""
+        self.content_type = b""
+        """What the answer calls itself, where it does."""
 
     def feed(self, data: bytes) -> list[Event]:
         if self.ended:
@@ -218,6 +222,8 @@ class Decoder:
         if reason == StopReason.MALFORMED_FUNCTION_CALL:
             return Problem(ErrorKind.BACKEND, "The model made a malformed tool call; ask again.")
         if self._index < 0 and not any(msgspec.structs.astuple(self._usage)):
+            if self.skipped_lines and reason is None and self.content_type and b"json" not in self.content_type.lower():
+                return problems.from_another(self.content_type)
             return Problem(
                 ErrorKind.BACKEND,
                 "The Augment backend ended its answer without content and without tokens. Some prompts do this to "

@@ -97,6 +97,15 @@ def from_line(error: object) -> Problem:
     return _problem(kind, explanation, words, None)
 
 
+def from_another(content_type: bytes) -> Problem:
+    """An answer with status 200 of which no line can be read, and which says that it is something else."""
+    return Problem(
+        ErrorKind.BACKEND,
+        f"What answers is not the Augment backend, but sends {content_type[:100].decode('latin-1')}: check "
+        "AUGMENT_API_URL, and whether the network asks for a login.",
+    )
+
+
 def _problem(kind: ErrorKind, explanation: str, words: str, retry_after: float | None) -> Problem:
     shown = _SECRET.sub(r"\1***", words)
     if len(shown) > _MESSAGE_LIMIT:
