@@ -269,7 +269,26 @@ def test_an_item_of_the_conversation_can_be_named(proxy: Proxy) -> None:
     id_ = call(proxy, "POST", "", {"items": [said("Remember the tree.", id="msg_tree")]})["id"]
     ask(proxy, [{"type": "item_reference", "id": "msg_tree"}, said("Well?")], conversation=id_)
     assert asked(proxy)[0].count("Remember the tree.") == 2
+    assert texts(proxy, id_)[:2] == ["Remember the tree.", "Well?"]
     ask(proxy, [{"type": "item_reference", "id": "msg_tree"}, said("Well?")], status=404)
+
+
+@pytest.mark.parametrize("given", [[said("Two.", id="msg_1")], [said("Two.", id="msg_2"), said("Three.", id="msg_2")]])
+def test_an_input_never_replaces_an_item(proxy: Proxy, given: list[Any]) -> None:
+    """OpenAI's API says the same: clients know it, and take out what they sent again."""
+    id_ = call(proxy, "POST", "", {"items": [said("One.", id="msg_1")]})["id"]
+    error = ask(proxy, given, conversation=id_, status=400)["error"]
+    assert error["message"].startswith(f"Duplicate item found with id {given[-1]['id']}.")
+    assert error["param"] == "input"
+    assert texts(proxy, id_) == ["One."]
+
+
+def test_nor_does_an_output_that_is_sent_back(proxy: Proxy) -> None:
+    id_ = create(proxy)
+    (first,) = ask(proxy, "One.", conversation=id_)["output"]
+    ask(proxy, [first, said("Two.")], conversation=id_, status=400)
+    ask(proxy, [said("Two.")], conversation=id_)
+    assert len(texts(proxy, id_)) == 4
 
 
 @pytest.mark.parametrize("model", ["claude-sim-error-503", "claude-sim-reset"])

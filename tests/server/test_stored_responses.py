@@ -206,6 +206,22 @@ def test_deleted_is_gone(proxy: Proxy) -> None:
     ask(proxy, "Then?", previous_response_id=second["id"], status=400)
 
 
+def test_paging_walks_through_items_that_have_one_id(proxy: Proxy) -> None:
+    first = ask(proxy, [{"role": "user", "content": "A", "id": "m1"}])
+    again = [{"role": "user", "content": text, "id": "m1"} for text in "BC"]
+    second = ask(proxy, [*again, *first["output"]], previous_response_id=first["id"])
+    whole = call(proxy, "GET", f"/{second['id']}/input_items?order=asc")["data"]
+    assert [item["content"][0]["text"] for item in whole if item["role"] == "user"] == ["A", "B", "C"]
+    assert len({item["id"] for item in whole}) == len(whole) == 5
+    walked, after = [], ""
+    for _ in whole:
+        page = call(proxy, "GET", f"/{second['id']}/input_items?order=asc&limit=1{after}")
+        walked += page["data"]
+        after = f"&after={page['last_id']}"
+    assert walked == whole
+    assert page["has_more"] is False
+
+
 def test_input_items_are_those_of_the_whole_conversation(proxy: Proxy) -> None:
     first = ask(proxy, "One.")
     second = ask(

@@ -180,6 +180,13 @@ def test_what_is_no_content_is_not_listed_and_the_others_keep_their_places(item:
     assert [listed["id"] for listed in given(HELLO, item, HELLO)] == [f"msg_{HEX}8000", f"msg_{HEX}8002"]
 
 
+def test_an_id_that_came_before_is_replaced_by_one_of_ours() -> None:
+    """Else a page that begins after it would begin at the wrong one of the two."""
+    sent = [{**HELLO, "id": "msg_1"}, {**HELLO, "id": "msg_2"}]
+    assert [item["id"] for item in given(*sent, *sent)] == ["msg_1", "msg_2", f"msg_{HEX}8002", f"msg_{HEX}8003"]
+    assert [item.id for item in given_items(body(sent), ID, {"msg_1"})] == [f"msg_{HEX}8000", "msg_2"]
+
+
 def test_text_that_had_to_be_mended_is_mended_again() -> None:
     for sent in ("a\ud800b", [{"role": "user", "content": "a\ud800b"}]):
         (item,) = given_items(body(sent), ID)

@@ -78,8 +78,12 @@ class StoredResponses:
         turn = await self._load(scope)
         store = await opened(self._stores)
         chain = await store.turns.chain(turn.id, turn.owner, turn.kind) or [turn]
-        items = [item for past in chain[:-1] for item in _items(past)] + list(given_items(turn.request, turn.id))
-        page, has_more = cut(items, read_page(parse_qsl(scope["query_string"].decode("latin-1"))))
+        items: dict[str, Item] = {}
+        for past in chain:
+            items |= {item.id: item for item in given_items(past.request, past.id, items)}
+            if past is not chain[-1] and past.is_whole:
+                items |= {item.id: item for item in made_items(past.request, past.folded()[0])}
+        page, has_more = cut(list(items.values()), read_page(parse_qsl(scope["query_string"].decode("latin-1"))))
         await answer(send, record, render_list(page, has_more=has_more))
 
     async def _load(self, scope: Scope) -> Turn:
@@ -89,10 +93,6 @@ class StoredResponses:
         if turn is None:
             raise _not_found(id_)
         return turn
-
-
-def _items(turn: Turn) -> list[Item]:
-    return [*given_items(turn.request, turn.id), *(made_items(turn.request, turn.folded()[0]) if turn.is_whole else ())]
 
 
 def _rendered(turn: Turn, *, gives_seals: bool = False) -> bytes:

@@ -1,5 +1,6 @@
 """Responses body → `ChatRequest`, and what the response object repeats of it. The only place that reads `stream`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -91,6 +92,9 @@ def references(previous: str | None, conversation: object, given: Input) -> Refe
 def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referred: References) -> Steps[Parsed]:
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
+    is_all_there = recalled is not NOTHING or referred == NO_REFERENCES
+    if referred.conversation and is_all_there:
+        _check_ids(given, recalled.items)
     raw_tools = _tools(wire_request, given, recalled)
     options = _options(wire_request, _known_tools(raw_tools))
     compacts = ends_with_trigger(given)
@@ -98,7 +102,6 @@ def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referr
     messages = past + (yield from messages_of(given, recalled.by_id))
     if not compacts:
         messages = continued(messages)
-    is_all_there = recalled is not NOTHING or referred == NO_REFERENCES
     if is_all_there and not (messages or wire_request.instructions or raw_tools):  # a WebSocket takes tools alone
         raise invalid_request("input is missing.", "input")
     request = replace(options.request, model=wire_request.model, messages=messages, compacts=compacts)
@@ -106,6 +109,19 @@ def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referr
     if compacts:
         delivery = replace(delivery, shape=replace(shape_of(delivery), compacts=True))
     return Parsed(request, delivery, options.keep)
+
+
+def _check_ids(given: Input, kept: Sequence[bytes]) -> None:
+    """Refuse an item that would replace one that its conversation has `kept`, in the words of OpenAI's API."""
+    ids = {read_value(_head, item, PLACE).id for item in kept}
+    for item in given.items:
+        if item.id and kind_of(item) != "item_reference":
+            if item.id in ids:
+                raise invalid_request(
+                    f"Duplicate item found with id {item.id}. Remove duplicate items from your input and try again.",
+                    "input",
+                )
+            ids.add(item.id)
 
 
 def _options(wire_request: wire.Request, tools: "_Tools") -> Parsed:

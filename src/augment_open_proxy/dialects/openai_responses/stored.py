@@ -1,7 +1,7 @@
 """Stored responses: their items, and how they are shown again."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import msgspec
@@ -75,15 +75,23 @@ def items(body: bytes, reply: Reply) -> TurnItems:
     return TurnItems(given_items(body, reply.opening.id), made_items(body, reply))
 
 
-def given_items(body: bytes, response_id: str) -> tuple[Item, ...]:
-    """The items of a request's input, as the API lists them. References and triggers are none."""
+def given_items(body: bytes, response_id: str, taken: Container[str] = ()) -> tuple[Item, ...]:
+    """The items of a request's input, as the API lists them. References and triggers are none.
+
+    An item whose id is `taken`, or is that of one before it, has an id that is made here.
+    """
     given = read(_decoder, body).input
     if given is None:
         return ()
     raw = [{"role": "user", "content": given}] if isinstance(given, str) else [_decoded(item) for item in given]
     hex_ = response_id.rpartition("_")[2].replace("-", "")
-    listed = [_listed(item, f"{hex_}{_FIRST_GIVEN + i:04x}") for i, item in enumerate(raw) if _is_content(item)]
-    return tuple(Item(item["id"], _encode(item)) for item in listed)
+    items: dict[str, Item] = {}
+    for i, item in enumerate(raw):
+        if _is_content(item):
+            known = item.get("id") in items or item.get("id") in taken
+            listed = _listed({**item, "id": None} if known else item, f"{hex_}{_FIRST_GIVEN + i:04x}")
+            items[listed["id"]] = Item(listed["id"], _encode(listed))
+    return tuple(items.values())
 
 
 def as_item(raw: msgspec.Raw, suffix: str) -> Item:
