@@ -255,6 +255,13 @@ def test_calls_and_their_results_are_remembered_with_the_reasoning(proxy: Proxy)
     assert kinds == ["message", "reasoning", "function_call", "function_call_output", "message"]
 
 
+def test_an_item_that_was_named_is_added(proxy: Proxy) -> None:
+    id_ = create(proxy)
+    (answer,) = ask(proxy, f"Hi. @@{json.dumps({'text': 'From elsewhere.'})}@@")["output"]
+    ask(proxy, [{"type": "item_reference", "id": answer["id"]}, said("Two.")], conversation=id_)
+    assert texts(proxy, id_)[:2] == ["From elsewhere.", "Two."]
+
+
 def test_a_deleted_item_is_forgotten(proxy: Proxy) -> None:
     id_ = create(proxy, "I like tea.", "I like coffee.")
     (newest,) = call(proxy, "GET", f"/{id_}/items?limit=1")["data"]

@@ -138,6 +138,25 @@ def test_an_item_can_be_named_by_its_id(proxy: Proxy) -> None:
     assert named == asked(proxy)
 
 
+def test_an_item_that_was_named_is_kept_with_the_input(proxy: Proxy) -> None:
+    first = ask(proxy, "Remember the tree.")
+    (given,) = call(proxy, "GET", f"/{first['id']}/input_items")["data"]
+    second = ask(proxy, [{"type": "item_reference", "id": given["id"]}, {"role": "user", "content": "And?"}])
+    call(proxy, "DELETE", f"/{first['id']}")
+    assert call(proxy, "GET", f"/{second['id']}/input_items?order=asc")["data"][0] == given
+    ask(proxy, "Well?", previous_response_id=second["id"])
+    assert "Remember the tree." in proxy.simulator.requests[-1].body.decode()
+
+
+def test_an_item_with_an_id_of_the_client_can_be_named_in_its_chain(proxy: Proxy) -> None:
+    first = ask(proxy, [{"role": "user", "content": "Remember the tree.", "id": "m1"}])
+    second = ask(proxy, "Hm.", previous_response_id=first["id"])
+    reference = {"type": "item_reference", "id": "m1"}
+    ask(proxy, [reference], previous_response_id=second["id"])
+    assert asked(proxy)[0] == "Remember the tree."
+    ask(proxy, [reference], status=404)
+
+
 @pytest.mark.parametrize("id_", ["msg_1", "msg_" + "0" * 36, "x", "msg_\0", "msg_\ud800"])
 def test_an_item_that_is_not_there_is_a_404_that_names_it(proxy: Proxy, id_: str) -> None:
     body = json.dumps({"model": MODEL, "input": [{"type": "item_reference", "id": id_}]})
@@ -177,6 +196,41 @@ def test_a_response_is_shown_as_it_was_given(proxy: Proxy, stream: bool) -> None
     assert call(proxy, "GET", f"/{given['id']}") == given
 
 
+@pytest.mark.parametrize("goes_on", ["chain", "conversation"])
+@pytest.mark.parametrize("name", ["ns__look", "local_shell"])
+def test_calls_of_tools_that_came_before_are_shown_as_they_were_given(proxy: Proxy, goes_on: str, name: str) -> None:
+    look = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+    tools = [{"type": "namespace", "name": "ns", "description": "", "tools": [look]}, {"type": "local_shell"}]
+    added = {"type": "additional_tools", "role": "developer", "tools": tools}
+    headers = {"authorization": "Bearer k"}
+    made = httpx.post(f"{proxy.url}/v1/conversations", json={}, headers=headers).json()
+    conversation = {"conversation": made["id"]} if goes_on == "conversation" else {}
+    first = ask(proxy, [added, {"role": "user", "content": "Hi."}], **conversation)
+    listed = call(proxy, "GET", f"/{first['id']}/input_items?order=asc")["data"][0]
+    assert listed == {**added, "id": listed["id"]}
+
+    directive = {"tool": {"name": name, "input": {"command": ["ls"]}}}
+    body = {
+        "model": MODEL,
+        "input": [look_again := {"role": "user", "content": f"Look. @@{json.dumps(directive)}@@"}],
+        "tools": [{"type": "custom", "name": "patch"}],
+        "stream": True,
+    }
+    body |= conversation or {"previous_response_id": first["id"]}
+    answer = httpx.post(proxy.url + RESPONSES, json=body, headers=headers)
+    streamed = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    given = streamed[-1]["response"]
+    assert given["output"][0]["type"] == ("local_shell_call" if name == "local_shell" else "function_call")
+    assert [tool["type"] for tool in given["tools"]] == ["custom", "namespace", "local_shell"]
+    assert call(proxy, "GET", f"/{given['id']}") == given
+    assert events(proxy, given["id"]) == streamed
+    whole = call(proxy, "GET", f"/{given['id']}/input_items?order=asc")["data"]
+    assert whole[-1]["content"][0]["text"] == look_again["content"]
+    reference = {"type": "item_reference", "id": given["output"][0]["id"]}
+    output = {"type": "function_call_output", "call_id": given["output"][0]["call_id"], "output": "x"}
+    ask(proxy, [reference, output], tools=tools)
+
+
 def test_a_response_that_is_not_stored_is_not_there(proxy: Proxy) -> None:
     given = ask(proxy, "Hi.", store=False)
     assert given["store"] is False
@@ -213,13 +267,11 @@ def test_paging_walks_through_items_that_have_one_id(proxy: Proxy) -> None:
     whole = call(proxy, "GET", f"/{second['id']}/input_items?order=asc")["data"]
     assert [item["content"][0]["text"] for item in whole if item["role"] == "user"] == ["A", "B", "C"]
     assert len({item["id"] for item in whole}) == len(whole) == 5
-    walked, after = [], ""
-    for _ in whole:
+    after = ""
+    for item in whole:
         page = call(proxy, "GET", f"/{second['id']}/input_items?order=asc&limit=1{after}")
-        walked += page["data"]
-        after = f"&after={page['last_id']}"
-    assert walked == whole
-    assert page["has_more"] is False
+        assert (page["data"], page["has_more"]) == ([item], item is not whole[-1])
+        after = f"&after={item['id']}"
 
 
 def test_input_items_are_those_of_the_whole_conversation(proxy: Proxy) -> None:

@@ -127,6 +127,22 @@ def test_a_turn_refers_to_what_it_referred_to() -> None:
     assert whole_past(recalled) == (said("user", "Before."), said("user", "Hello."), said("assistant", "Hi."))
 
 
+def test_what_is_kept_of_a_request_says_itself_what_it_took_from_before() -> None:
+    tool = {"type": "namespace", "name": "ns", "tools": [{"type": "function", "name": "look"}]}
+    added = {"type": "additional_tools", "role": "developer", "tools": [tool]}
+    recalled = Recalled((past([added, HELLO], Text("Hi.")),), by_id={"msg_1": raw(said_by_user("Before."))[0]})
+    own = {"type": "additional_tools", "tools": [{"type": "local_shell"}]}
+    given = body([own, REFERENCE, HELLO], tools=[{"type": "function", "name": "f"}], previous_response_id="resp_1")
+    parsed = parse(given, recalled)
+    assert parsed.body is not None
+    again = parse(parsed.body)
+    assert again.delivery == parsed.delivery
+    assert again.request.tools == parsed.request.tools
+    assert again.request.messages == parsed.request.messages[2:] == (said("user", "Before."), said("user", "Hello."))
+    assert parse(parsed.body, recalled).body is None
+    assert parse(body("Hi."), Recalled((past("Hi.", Text("Hello.")),))).body is None
+
+
 def said_by_user(text: str) -> dict[str, Any]:
     return {"type": "message", "id": "msg_1", "role": "user", "content": [{"type": "input_text", "text": text}]}
 

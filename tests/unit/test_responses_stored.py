@@ -113,6 +113,7 @@ def test_no_input_has_no_items() -> None:
         ({"type": "local_shell_call", "call_id": "a", "action": {"type": "exec", "command": [], "env": {}}}, "lsh"),
         ({"type": "local_shell_call_output", "output": "x"}, "lsho"),
         ({"type": "compaction", "encrypted_content": "sealed"}, "cmp"),
+        ({"type": "additional_tools", "tools": [{"type": "local_shell"}]}, "at"),
         ({"type": "mcp_approval_response", "approval_request_id": "a", "approve": True}, "item"),
     ],
 )
@@ -173,7 +174,6 @@ def test_content_is_listed_with_what_the_api_fills_in(message: dict[str, Any], c
         {"type": "item_reference", "id": "msg_1"},
         {"id": "msg_1"},
         {"type": "compaction_trigger"},
-        {"type": "additional_tools", "role": "developer", "tools": []},
     ],
 )
 def test_what_is_no_content_is_not_listed_and_the_others_keep_their_places(item: dict[str, Any]) -> None:

@@ -66,11 +66,15 @@ class Keep(Struct, frozen=True):
 
 
 class Parsed(Struct, frozen=True):
-    """What a parser makes of a body: what is asked, how the answer is to be delivered, and what is to be stored."""
+    """What a parser makes of a body: what is asked, how the answer is to be delivered, and what is to be stored.
+
+    `body` is there where it may differ from the one that came: it says itself what that one took from elsewhere.
+    """
 
     request: ChatRequest
     delivery: Delivery
     keep: Keep | None = None
+    body: bytes | None = None
 
 
 class TurnItems(Struct, frozen=True):

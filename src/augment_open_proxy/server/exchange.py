@@ -57,7 +57,7 @@ class Begun(Struct, frozen=True):
     def turn(self) -> StoredTurn:
         """What would be stored of it, without the replies."""
         kind = self.dialect.keeps or "response"
-        return self.past.turn(kind, self.opening, self.body, self.owner, self.parsed.keep)
+        return self.past.turn(kind, self.opening, self.body, self.owner, self.parsed)
 
     @property
     def items_of(self) -> ItemsOf:

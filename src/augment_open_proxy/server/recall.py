@@ -1,6 +1,6 @@
 """References → what they stand for: stored turns, the items of conversations, single items."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Opening
-from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Dialect, Keep, PastTurn, Recalled, References
+from augment_open_proxy.dialects.dialect import NO_REFERENCES, NOTHING, Dialect, Parsed, PastTurn, Recalled, References
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Turn, TurnKind
 from augment_open_proxy.server.keeping import opened
@@ -26,8 +26,9 @@ class Past(Struct, frozen=True):
     recalled: Recalled
     root: str | None = None
 
-    def turn(self, kind: TurnKind, opening: Opening, body: bytes, owner: str, keep: Keep | None) -> Turn:
+    def turn(self, kind: TurnKind, opening: Opening, body: bytes, owner: str, parsed: Parsed) -> Turn:
         """The turn that goes on from it, as it would be stored, without its replies."""
+        keep = parsed.keep
         return Turn(
             id=opening.id,
             kind=kind,
@@ -35,7 +36,7 @@ class Past(Struct, frozen=True):
             root=self.root or opening.id,
             created=opening.created,
             model=opening.model,
-            request=body,
+            request=parsed.body or body,
             replies=(),
             previous=self.references.previous,
             conversation=self.references.conversation,
@@ -64,7 +65,7 @@ class Recall:
         turns = await self._chain(dialect, references.previous, owner, local) if references.previous else []
         items = await self._conversation(references.conversation, owner) if references.conversation else {}
         named = {*references.items, *(item for turn in turns for item in dialect.references(turn.request).items)}
-        by_id = {id_: items.get(id_) or await self._item(dialect, id_, owner, local) for id_ in sorted(named)}
+        by_id = {id_: items.get(id_) or await self._item(dialect, id_, owner, local, turns) for id_ in sorted(named)}
         past = tuple(PastTurn(turn.request, turn.folded()[0]) for turn in turns)
         root = turns[0].root if turns else None
         return Past(references, Recalled(past, tuple(items.values()), by_id), root)
@@ -93,14 +94,15 @@ class Recall:
             raise ProxyError(Problem(ErrorKind.NOT_FOUND, f"There is no conversation {id_!r}.", "conversation"))
         return {item.id: item.json for item in items}
 
-    async def _item(self, dialect: Dialect, id_: str, owner: str, local: Local) -> bytes:
-        """An item of a stored turn: its id begins with the turn's."""
-        turn = await self._turn_of(dialect, id_, owner, local)
-        if turn is not None and turn.is_whole:
-            items = dialect.items(turn.request, turn.folded()[0])
-            found = next((item.json for item in (*items.given, *items.made) if item.id == id_), None)
-            if found is not None:
-                return found
+    async def _item(self, dialect: Dialect, id_: str, owner: str, local: Local, chain: Sequence[Turn]) -> bytes:
+        """An item of a stored turn: one whose id the item's begins with, or one of the chain."""
+        own = await self._turn_of(dialect, id_, owner, local)
+        for turn in (own,) if own is not None else chain:
+            if turn.is_whole:
+                items = dialect.items(turn.request, turn.folded()[0])
+                found = next((item.json for item in (*items.given, *items.made) if item.id == id_), None)
+                if found is not None:
+                    return found
         raise ProxyError(
             Problem(
                 ErrorKind.NOT_FOUND,

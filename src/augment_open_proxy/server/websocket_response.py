@@ -95,7 +95,7 @@ class Responder:
             record.request = without_base64(msgspec.json.decode(mended(body)))
         record.model = parsed.request.model
         opening = Opening(record.request_id, int(time.time()), record.model, 0)
-        turn = past.turn("response", opening, body, owner, parsed.keep)
+        turn = past.turn("response", opening, body, owner, parsed)
         return _Response(parsed, partial(_nothing, opening), turn, [NOT_ASKED])
 
 

@@ -120,6 +120,8 @@ def _check(head: wire.ItemHead, path: str) -> None:
     if kind == "item_reference":
         raise invalid_request(f"{path} is a reference: send the item itself.", f"{path}.type")
     if kind in ("compaction_trigger", "additional_tools"):
-        raise invalid_request(f"{path}.type {kind!r} belongs to one request, and cannot be kept.", f"{path}.type")
+        raise invalid_request(
+            f"{path}.type {kind!r} comes with the input of a response, and cannot be added.", f"{path}.type"
+        )
     if head.id is not None and len(head.id) > LONGEST_ID:
         raise invalid_request(f"{path}.id may have {LONGEST_ID} characters at most.", f"{path}.id")

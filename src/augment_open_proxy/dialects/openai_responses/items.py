@@ -83,7 +83,7 @@ def read_input(given: str | list[Raw] | None) -> Steps[Input]:
     return Input(None, given, items)
 
 
-def messages_of(given: Input, by_id: Mapping[str, bytes]) -> Steps[tuple[Message, ...]]:
+def messages_of(given: Input, by_id: Mapping[str, bytes] = {}) -> Steps[tuple[Message, ...]]:
     """`by_id` has the items that others refer to. Raises `ProxyError` that names the field by its path."""
     if given.text is not None:
         return (Message("user", (Text(given.text),)),)

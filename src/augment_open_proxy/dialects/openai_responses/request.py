@@ -50,6 +50,8 @@ _decoder = msgspec.json.Decoder(wire.Request)
 _head = msgspec.json.Decoder(wire.ItemHead)
 _added_tools = msgspec.json.Decoder(wire.AddedTools)
 _tool = msgspec.json.Decoder(wire.Tool)
+_raws = msgspec.json.Decoder(list[Raw])
+_fields = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
@@ -72,7 +74,7 @@ def read(body: bytes) -> Steps[Draft]:
     """Raises `ProxyError` (invalid request) that names the field by its path, as does what follows."""
     wire_request, given = yield from read_request(body)
     referred = references(wire_request.previous_response_id, wire_request.conversation, given)
-    return Draft(lambda recalled: _parsed(wire_request, given, recalled, referred), referred)
+    return Draft(lambda recalled: _parsed(body, wire_request, given, recalled, referred), referred)
 
 
 def parse(body: bytes, recalled: Recalled = NOTHING) -> Parsed:
@@ -89,17 +91,22 @@ def references(previous: str | None, conversation: object, given: Input) -> Refe
     return References(previous or None, conversation_id, items)
 
 
-def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referred: References) -> Steps[Parsed]:
+def _parsed(
+    body: bytes, wire_request: wire.Request, given: Input, recalled: Recalled, referred: References
+) -> Steps[Parsed]:
     if not wire_request.model.strip():
         raise invalid_request("model must not be empty.", "model")
     is_all_there = recalled is not NOTHING or referred == NO_REFERENCES
     if referred.conversation and is_all_there:
         _check_ids(given, recalled.items)
-    raw_tools = _tools(wire_request, given, recalled)
+    settled = _settled(body, wire_request, given, recalled) if recalled is not NOTHING else body
+    if settled is not body:
+        wire_request, given = yield from read_request(settled)
+    raw_tools = _tools(wire_request, given)
     options = _options(wire_request, _known_tools(raw_tools))
     compacts = ends_with_trigger(given)
     past = yield from parse_past(recalled)
-    messages = past + (yield from messages_of(given, recalled.by_id))
+    messages = past + (yield from messages_of(given))
     if not compacts:
         messages = continued(messages)
     if is_all_there and not (messages or wire_request.instructions or raw_tools):  # a WebSocket takes tools alone
@@ -108,7 +115,29 @@ def _parsed(wire_request: wire.Request, given: Input, recalled: Recalled, referr
     delivery = options.delivery
     if compacts:
         delivery = replace(delivery, shape=replace(shape_of(delivery), compacts=True))
-    return Parsed(request, delivery, options.keep)
+    return Parsed(request, delivery, options.keep, None if settled is body else settled)
+
+
+def _settled(body: bytes, wire_request: wire.Request, given: Input, recalled: Recalled) -> bytes:
+    """The body with what it takes from elsewhere: the items that it refers to, and the tools in what was said before.
+
+    What is made of it again needs nothing else then.
+    """
+    is_reference = [kind_of(item) == "item_reference" and item.id in recalled.by_id for item in given.items]
+    own = wire_request.tools or _NO_TOOLS
+    said_before = _said_before(own + _added(given), recalled)
+    if not said_before and not any(is_reference):
+        return body
+    fields = read_value(_fields, body)
+    if any(is_reference):
+        raw_items = read_value(_raws, fields["input"])
+        for i, item in enumerate(given.items):
+            if is_reference[i]:
+                raw_items[i] = Raw(recalled.by_id[item.id or ""])
+        fields["input"] = Raw(_encode(raw_items))
+    if said_before:
+        fields["tools"] = Raw(_encode(own + said_before))
+    return _encode(fields)
 
 
 def _check_ids(given: Input, kept: Sequence[bytes]) -> None:
@@ -171,24 +200,26 @@ def _read_options(asked: wire.Request, tools: "_Tools") -> Parsed:
     )
 
 
-def _tools(wire_request: wire.Request, given: Input, recalled: Recalled) -> list[Raw]:
-    """The tools of the request, and those in items: Codex sends them so to its newest models, once for a conversation.
+def _tools(wire_request: wire.Request, given: Input) -> list[Raw]:
+    """The tools of the request, and those in items: Codex sends them so to its newest models, once for all turns."""
+    tools, added = wire_request.tools or _NO_TOOLS, _added(given)
+    return _one_list(b"[%b]" % b",".join(map(bytes, tools + added))) if added else tools
 
-    Of what was said before, a tool counts only where a later one has not its name.
-    """
-    tools = given_alone = wire_request.tools or _NO_TOOLS
+
+def _added(given: Input) -> list[Raw]:
+    """The tools in items of the input."""
+    added: list[Raw] = []
     for i, item in enumerate(given.items):
         if item.type == _ADDED:
-            tools = tools + (read_value(_added_tools, given.raw_items[i], f"input[{i}]").tools or [])
-    tools = tools + _said_before(tools, recalled) if recalled is not NOTHING else tools
-    return tools if tools is given_alone else _one_list(b"[%b]" % b",".join(map(bytes, tools)))
+            added += read_value(_added_tools, given.raw_items[i], f"input[{i}]").tools or []
+    return added
 
 
 def _said_before(tools: list[Raw], recalled: Recalled) -> list[Raw]:
-    """The tools in what was said before, but for those of the name of one in `tools`."""
+    """The tools in what was said before, but for those of the name of one in `tools`; of each name the latest."""
     requests = [read_body(_decoder, turn.request).input for turn in recalled.turns]
     past = [bytes(item) for items in requests if isinstance(items, list) for item in items]
-    added = [tool for item in reversed([*past, *recalled.items]) for tool in _added(item)]
+    added = [tool for item in reversed([*past, *recalled.items]) for tool in _added_before(item)]
     names = {_tool_key(tool) for tool in tools} if added else set()
     more: list[Raw] = []
     for tool in added:
@@ -198,7 +229,7 @@ def _said_before(tools: list[Raw], recalled: Recalled) -> list[Raw]:
     return more
 
 
-def _added(item: bytes) -> list[Raw]:
+def _added_before(item: bytes) -> list[Raw]:
     """The tools in an item of the past."""
     if _ADDED.encode() not in item or read_value(_head, item, PLACE).type != _ADDED:
         return []
@@ -223,7 +254,7 @@ def _read_tools(raw_tools: list[Raw]) -> _Tools:
     return _Tools(parse_tools(tools), _tools_echo(tools, raw_tools))
 
 
-_one_list = ByText(msgspec.json.Decoder(list[Raw]).decode)
+_one_list = ByText(_raws.decode)
 """The list of tools that were put together: for the same ones the same list, as if they had come so."""
 _known_tools = ByIdentity(_read_tools)
 

@@ -31,6 +31,7 @@ _PREFIXES = {
     "local_shell_call": "lsh",
     "local_shell_call_output": "lsho",
     "compaction": "cmp",
+    "additional_tools": "at",
 }
 _SHOWN: dict[str, dict[str, Any]] = {
     "function_call": {"arguments": "{}"},
@@ -40,6 +41,7 @@ _SHOWN: dict[str, dict[str, Any]] = {
     "local_shell_call_output": {"output": ""},
     "reasoning": {"summary": []},
     "compaction": {"encrypted_content": ""},
+    "additional_tools": {"role": "developer", "tools": []},
 }
 """Fields that clients may leave out, and the API shows in any case."""
 LONGEST_ID = 256
@@ -120,7 +122,7 @@ def _decoded(item: msgspec.Raw) -> dict[str, Any]:
 
 def _is_content(item: dict[str, Any]) -> bool:
     kind = kind_of(wire.ItemHead(item.get("type"), item.get("role"), item.get("id")))
-    return kind not in ("item_reference", TRIGGER, "additional_tools")
+    return kind not in ("item_reference", TRIGGER)
 
 
 def _listed(item: dict[str, Any], suffix: str) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def _listed(item: dict[str, Any], suffix: str) -> dict[str, Any]:
         "type": kind,
         "id": id_ if 0 < len(id_) <= LONGEST_ID else f"{prefix}_{suffix}",
     }
-    if kind != "reasoning" and kind != "compaction":
+    if kind not in ("reasoning", "compaction", "additional_tools"):
         listed["status"] = item.get("status") or "completed"
     if kind == "message":
         listed["content"] = _content(item.get("role"), item.get("content"))
