@@ -262,6 +262,17 @@ def test_an_item_that_was_named_is_added(proxy: Proxy) -> None:
     assert texts(proxy, id_)[:2] == ["From elsewhere.", "Two."]
 
 
+def test_a_compaction_stands_for_what_came_before_it(proxy: Proxy) -> None:
+    id_ = create(proxy, "Plant a tree.")
+    lines: list[Any] = [{"text": "A tree was planted."}, {"text": "", "stop_reason": 1}]
+    proxy.simulator.script(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    ask(proxy, [{"type": "compaction_trigger"}], conversation=id_)
+    ask(proxy, "Where?", conversation=id_)
+    body = proxy.simulator.requests[-1].body.decode()
+    assert "A tree was planted." in body
+    assert "Plant a tree." not in body
+
+
 def test_a_deleted_item_is_forgotten(proxy: Proxy) -> None:
     id_ = create(proxy, "I like tea.", "I like coffee.")
     (newest,) = call(proxy, "GET", f"/{id_}/items?limit=1")["data"]

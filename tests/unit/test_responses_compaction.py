@@ -133,6 +133,18 @@ def test_the_users_messages_of_stored_turns_come_first() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_so_do_those_of_a_conversation_and_those_that_are_named() -> None:
+    def message(id_: str) -> dict[str, Any]:
+        return {"type": "message", "id": id_, "role": "user", "content": [{"type": "input_text", "text": "Hi."}]}
+
+    kept = tuple(json.dumps(item).encode() for item in (message("msg_1"), CALL, OUTPUT))
+    named = {"msg_2": json.dumps(message("msg_2")).encode()}
+    data = body([{"type": "item_reference", "id": "msg_2"}], conversation="conv_1")
+    *messages, summary = compacted(data, Recalled(items=kept, by_id=named))["output"]
+    assert [message["id"] for message in messages] == ["msg_1", "msg_2"]
+    assert summary["type"] == "compaction"
+
+
 def test_a_failure_is_no_answer() -> None:
     with pytest.raises(ValueError, match="only a finished reply"):
         compacted(body(), end=Failure(Problem(ErrorKind.BACKEND, "It broke.")))

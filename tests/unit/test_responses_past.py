@@ -194,6 +194,16 @@ def test_a_compaction_stands_for_all_that_came_before_it() -> None:
     )
 
 
+def test_in_a_conversation_it_does_too() -> None:
+    compaction = {"type": "compaction", "id": "cmp_1", "encrypted_content": "sealed"}
+    request = asked("And?", Recalled(items=raw(HELLO, compaction, {"role": "user", "content": "Bye."})))
+    assert [message.content[0] for message in request.messages] == [
+        Attachment("summary", f"{PLACE}.encrypted_content", data="sealed"),
+        Text("Bye."),
+        Text("And?"),
+    ]
+
+
 def test_thinking_is_a_summary_only_where_one_was_asked_for() -> None:
     assert whole_past(Recalled((past([HELLO], Thinking("", "seal"), Text("Hi.")),))) == (
         said("user", "Hello."),

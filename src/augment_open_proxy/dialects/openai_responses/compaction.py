@@ -7,7 +7,6 @@ import msgspec
 from msgspec import Raw, Struct
 
 from augment_open_proxy.core.events import Finish
-from augment_open_proxy.core.listing import Item
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import Delivery, Dialect, Draft, Parsed, Recalled
@@ -37,8 +36,9 @@ class _Compacted(Struct, frozen=True, kw_only=True):
 
 
 class _UserMessages(Struct, frozen=True):
-    """What the renderer needs of the request."""
+    """What the renderer needs of the request: the items of its conversation, and the bodies that have the others."""
 
+    kept: tuple[bytes, ...]
     requests: tuple[bytes, ...]
 
 
@@ -46,10 +46,10 @@ def read_compaction(body: bytes) -> Steps[Draft]:
     """Raises `ProxyError`, as does what follows."""
     given = yield from read_in_steps(_decoder, body)
     referred = references(given.previous_response_id, given.conversation, (yield from read_input(given.input)))
-    return Draft(lambda recalled: _parsed(body, given, recalled), referred)
+    return Draft(lambda recalled: _parsed(given, recalled), referred)
 
 
-def _parsed(body: bytes, given: wire.CompactionRequest, recalled: Recalled) -> Steps[Parsed]:
+def _parsed(given: wire.CompactionRequest, recalled: Recalled) -> Steps[Parsed]:
     """The request of a response that is nothing but the compaction."""
     content = [{"role": "user", "content": given.input}] if isinstance(given.input, str) else given.input or []
     asked = {
@@ -59,10 +59,11 @@ def _parsed(body: bytes, given: wire.CompactionRequest, recalled: Recalled) -> S
         "prompt_cache_key": given.prompt_cache_key,
         "store": False,
     }
-    draft = yield from read(_encode(asked))
+    body = _encode(asked)
+    draft = yield from read(body)
     parsed = yield from draft.parse(recalled)
-    requests = (*(turn.request for turn in recalled.turns), body)
-    return msgspec.structs.replace(parsed, delivery=Delivery(shape=_UserMessages(requests)))
+    requests = (*(turn.request for turn in recalled.turns), parsed.body or body)
+    return msgspec.structs.replace(parsed, delivery=Delivery(shape=_UserMessages(recalled.items, requests)))
 
 
 def render_compacted(replies: Sequence[Reply], delivery: Delivery) -> bytes:
@@ -70,12 +71,12 @@ def render_compacted(replies: Sequence[Reply], delivery: Delivery) -> bytes:
     (reply,) = replies
     if not isinstance(reply.end, Finish) or not isinstance(delivery.shape, _UserMessages):
         raise ValueError("only a finished reply to a request for compaction is one")
-    users = [
-        Raw(item.json)
+    given = [
+        item.json
         for number, request in enumerate(delivery.shape.requests)
         for item in given_items(request, f"{reply.opening.id}{number:04x}")
-        if _is_user_message(item)
     ]
+    users = [Raw(item) for item in (*delivery.shape.kept, *given) if _is_user_message(item)]
     made = Responses(reply.opening, Shape(compacts=True))
     summary = [made.item(block, index) for index, block in enumerate(reply.blocks)]
     return _encode(
@@ -88,8 +89,8 @@ def render_compacted(replies: Sequence[Reply], delivery: Delivery) -> bytes:
     )
 
 
-def _is_user_message(item: Item) -> bool:
-    head = _head.decode(item.json)
+def _is_user_message(item: bytes) -> bool:
+    head = _head.decode(item)
     return head.type == "message" and head.role == "user"
 
 

@@ -11,7 +11,7 @@ PLACE = "the stored conversation"
 
 
 def parse_past(recalled: Recalled) -> Steps[tuple[Message, ...]]:
-    """What comes before the input. A compaction stands for all turns before it."""
+    """What comes before the input. A compaction stands for all turns and items before it."""
     messages: tuple[Message, ...] = ()
     for turn in recalled.turns:
         _, given = yield from read_request(turn.request)
@@ -22,8 +22,13 @@ def parse_past(recalled: Recalled) -> Steps[tuple[Message, ...]]:
         else:
             messages += (*(yield from messages_of(given, recalled.by_id)), *reply)
     for item in recalled.items:
-        messages += parse_item(item, PLACE, recalled.by_id)
+        said = parse_item(item, PLACE)
+        messages = said if _is_summary(said) else messages + said
     return messages
+
+
+def _is_summary(said: tuple[Message, ...]) -> bool:
+    return any(isinstance(part, Attachment) and part.kind == "summary" for message in said for part in message.content)
 
 
 def _message(block: Block, *, is_compaction: bool) -> Message:
