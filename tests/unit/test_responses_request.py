@@ -495,6 +495,32 @@ def test_a_schema_is_passed_on_unread() -> None:
     assert json.loads(bytes(tool.schema)) == {"type": "object", "x": [1.50, "é"]}
 
 
+NAMESPACE = {"type": "namespace", "name": "ns", "tools": [FUNCTION]}
+SHELL = {"type": "local_shell"}
+
+
+@pytest.mark.parametrize(
+    ("tools", "names"),
+    [
+        ([SHELL], ["local_shell"]),
+        ([{"type": "custom", "name": "patch"}, SHELL], ["patch", "local_shell"]),
+        ([{"type": "function", "name": FUNCTION["name"], "namespace": "ns"}], [f"ns__{FUNCTION['name']}"]),
+    ],
+)
+def test_tools_of_each_kind_can_be_the_allowed_ones(tools: list[Any], names: list[str]) -> None:
+    offered = [FUNCTION, {"type": "custom", "name": "patch"}, SHELL, NAMESPACE]
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": tools}
+    asked = json.loads(upstream_request(parse(body(tools=offered, tool_choice=choice))))
+    assert sorted(tool["name"] for tool in asked["tool_definitions"]) == sorted(names)
+    assert request(tools=offered, tool_choice=tools[-1]).tool_choice.names == (names[-1],)
+
+
+@pytest.mark.parametrize("tool", [{"type": []}, {"type": "function"}, {"name": 5}, "f", None])
+def test_what_names_no_tool_is_none_of_the_allowed_ones(tool: Any) -> None:
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [tool]}
+    assert refusal(body(tools=[FUNCTION], tool_choice=choice)).param == "tool_choice"
+
+
 # --- What real clients send ---
 
 CAPTURES = sorted(Path(__file__).parents[3].glob("shared/captures/*.POST_v1_responses.json"))

@@ -13,6 +13,7 @@ from augment_open_proxy.core.remembered import LARGEST, ByText
 from augment_open_proxy.core.steps import Steps, whole
 
 T = TypeVar("T")
+LOCAL_SHELL = "local_shell"
 MOST_METADATA, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 LARGEST_LIMIT = 2**53
 LARGE = 2 * 2**20
@@ -202,8 +203,6 @@ def read_tool_choice(choice: object, *kinds: str) -> ToolChoice:
             return _allowed(tools, rest.get("mode", "auto"))
         case {"type": "allowed_tools", "tools": tools, **rest}:
             return _allowed(tools, rest.get("mode", "auto"))
-        case {"type": "local_shell"} if "local_shell" in kinds:
-            return ToolChoice("required", ("local_shell",))
         case {"type": kind} if kind in kinds and (name := _tool_name(choice)):
             return ToolChoice("required", (name,))
     raise invalid_request(
@@ -219,12 +218,26 @@ def _allowed(tools: object, mode: object) -> ToolChoice:
 
 
 def _tool_name(tool: object) -> str | None:
-    """The name in `{"name"}`, or in `{"function": {"name"}}`; with its namespace where it has one."""
+    """The name in `{"name"}`, or in `{"function": {"name"}}`, with its namespace where it has one; a local shell needs
+    none.
+    """
     if not isinstance(tool, dict):
         return None
-    inner = tool.get(tool.get("type"), tool)
-    name = inner.get("name") if isinstance(inner, dict) else None
-    return name if isinstance(name, str) and name else None
+    kind = tool.get("type")
+    inner = tool.get(kind) if isinstance(kind, str) else None
+    match inner if isinstance(inner, dict) else tool:
+        case {"name": str(name), "namespace": str(namespace)} if name:
+            return flat_name(namespace, name)
+        case {"name": str(name)} if name:
+            return name
+        case {"type": "local_shell"}:
+            return LOCAL_SHELL
+    return None
+
+
+def flat_name(namespace: str | None, name: str) -> str:
+    """The name of a function for the model."""
+    return name if namespace is None else f"{namespace}__{name}"
 
 
 def read_output_format(given: object, param: str) -> OutputFormat | None:

@@ -13,9 +13,8 @@ from augment_open_proxy.core.conversation import CustomTool, Grammar, Tool, Tool
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.dialects.openai_responses import wire
+from augment_open_proxy.dialects.reading import LOCAL_SHELL, flat_name
 
-LOCAL_SHELL = "local_shell"
-_SEPARATOR = "__"
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 _SHELL_TOOL = Tool(
     LOCAL_SHELL,
@@ -51,11 +50,6 @@ class CallForms(Struct, frozen=True):
 
     def is_shell(self, call: ToolCall) -> bool:
         return self.has_shell and call.name == LOCAL_SHELL
-
-
-def flat_name(namespace: str | None, name: str) -> str:
-    """The name of a function for the model."""
-    return name if namespace is None else f"{namespace}{_SEPARATOR}{name}"
 
 
 class ParsedTools(Struct, frozen=True):

@@ -22,8 +22,7 @@ from augment_open_proxy.core.errors import ProxyError, invalid_request
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.data_url import document, picture
 from augment_open_proxy.dialects.openai_responses import wire
-from augment_open_proxy.dialects.openai_responses.calls import LOCAL_SHELL, flat_name
-from augment_open_proxy.dialects.reading import LARGE, ToolsReader, read_value
+from augment_open_proxy.dialects.reading import LARGE, LOCAL_SHELL, ToolsReader, flat_name, read_value
 
 _json = msgspec.json.Encoder().encode
 _head = msgspec.json.Decoder(wire.ItemHead)
