@@ -231,6 +231,18 @@ def test_calls_of_tools_that_came_before_are_shown_as_they_were_given(proxy: Pro
     ask(proxy, [reference, output], tools=tools)
 
 
+@pytest.mark.parametrize("name", ["include", "include[]"])
+def test_the_seals_of_reasoning_can_be_asked_for_later(proxy: Proxy, name: str) -> None:
+    given = ask(proxy, f"Hm? @@{json.dumps({'thinking': 'Trees.', 'text': 'Yes.'})}@@")
+    asks = f"{name}=reasoning.encrypted_content"
+    (reasoning, _) = call(proxy, "GET", f"/{given['id']}?{asks}")["output"]
+    assert reasoning["encrypted_content"]
+    streamed = events(proxy, given["id"], f"&{asks}")
+    done = [event["item"] for event in streamed if event["type"] == "response.output_item.done"]
+    assert done[0] == reasoning
+    assert streamed[-1]["response"]["output"][0] == reasoning
+
+
 def test_a_response_that_is_not_stored_is_not_there(proxy: Proxy) -> None:
     given = ask(proxy, "Hi.", store=False)
     assert given["store"] is False

@@ -7,8 +7,14 @@ from augment_open_proxy.core.events import Opening
 from augment_open_proxy.dialects.dialect import Streamed
 from augment_open_proxy.dialects.openai_lists import cut, read_page, render_list
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
-from augment_open_proxy.dialects.openai_responses.request import ENCRYPTED, parse
-from augment_open_proxy.dialects.openai_responses.stored import given_items, made_items, render_deleted, render_turn
+from augment_open_proxy.dialects.openai_responses.request import ENCRYPTED
+from augment_open_proxy.dialects.openai_responses.stored import (
+    delivery_of,
+    given_items,
+    made_items,
+    render_deleted,
+    render_turn,
+)
 from augment_open_proxy.dialects.openai_responses.stream import ResponsesStream
 from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.journal.store.opening import Stores
@@ -40,12 +46,13 @@ class StoredResponses:
         turn = await self._load(scope)
         pairs = parse_qsl(scope["query_string"].decode("latin-1"))
         query = dict(pairs)
+        gives_seals = any(name in ("include", "include[]") and value == ENCRYPTED for name, value in pairs)
         if query.get("stream") != "true":
-            gives_seals = any(name in ("include", "include[]") and value == ENCRYPTED for name, value in pairs)
             await answer(send, record, _rendered(turn, gives_seals=gives_seals))
             return
         record.stream = True
-        renderer = Streamed(ResponsesStream(parse(turn.request).delivery, skip=_starting_after(query) + 1))
+        delivery = delivery_of(turn.request, gives_seals=gives_seals)
+        renderer = Streamed(ResponsesStream(delivery, skip=_starting_after(query) + 1))
         headers: Headers = [(b"x-request-id", (record.request_id or "").encode())]
         recorder = Recorder(record, keep_body=False, counts=False)
         relay = Relay(self._relays, send, renderer, lambda: headers, recorder, streams=True, at_once=True)

@@ -60,16 +60,17 @@ def render_deleted(response_id: str) -> bytes:
 def render_turn(
     body: bytes, opening: Opening, events: Sequence[Event], *, is_running: bool, gives_seals: bool = False
 ) -> bytes:
-    """The response object of a stored turn: of the request's body, and its events so far.
-
-    `gives_seals`: those of reasoning are asked for now, if they were not in the request.
-    """
-    delivery = parse(body).delivery
-    if gives_seals:
-        delivery = Delivery(shape=msgspec.structs.replace(shape_of(delivery), gives_seals=True))
+    """The response object of a stored turn: of the request's body, and its events so far."""
+    delivery = delivery_of(body, gives_seals=gives_seals)
     if is_running:
         return b"".join(Responses(opening, shape_of(delivery)).begun("in_progress"))
     return render([fold(events)], delivery)
+
+
+def delivery_of(body: bytes, *, gives_seals: bool) -> Delivery:
+    """How a stored turn is shown. `gives_seals`: with those of reasoning, even if its request did not ask for them."""
+    shape = shape_of(parse(body).delivery)
+    return Delivery(shape=msgspec.structs.replace(shape, gives_seals=shape.gives_seals or gives_seals))
 
 
 def items(body: bytes, reply: Reply) -> TurnItems:
@@ -104,8 +105,7 @@ def as_item(raw: msgspec.Raw, suffix: str) -> Item:
 
 def made_items(body: bytes, reply: Reply) -> tuple[Item, ...]:
     """The items of the reply, with the seals of reasoning: they are what the conversation goes on from."""
-    shape = msgspec.structs.replace(shape_of(parse(body).delivery), gives_seals=True)
-    made = Responses(reply.opening, shape)
+    made = Responses(reply.opening, shape_of(delivery_of(body, gives_seals=True)))
     output = [made.item(block, index) for index, block in enumerate(reply.blocks)]
     return tuple(Item(item.id, _encode(item)) for item in output)
 
