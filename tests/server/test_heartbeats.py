@@ -4,13 +4,14 @@ import json
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import httpx2 as httpx
 import pytest
 
 from augment_open_proxy.server import relay
 from augment_open_proxy.simulator import Pause, Send, Status, Step
-from tests.asking import APIS, MESSAGES, Api, ask, every_api, request
+from tests.asking import APIS, MESSAGES, RESPONSES, Api, ask, every_api, request
 from tests.servers import Proxy, running_proxy
 
 HEAD = Send(b"")
@@ -30,12 +31,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Heard:
     """A stream as its client heard it: the times of its heartbeats and of its content, in seconds from the request."""
 
-    def __init__(self, proxy: Proxy, api: Api, steps: Sequence[Step]) -> None:
+    def __init__(self, proxy: Proxy, api: Api, steps: Sequence[Step], **fields: Any) -> None:
         proxy.call(partial(proxy.simulator.script, steps))
         self.beats: list[float] = []
         self.content: list[float] = []
         self.lines: list[str] = []
-        body = request(api, "claude-sonnet-4-5", True)
+        body = request(api, "claude-sonnet-4-5", True, **fields)
         with httpx.Client(base_url=proxy.url, timeout=20) as client:
             started = time.monotonic()
             with client.stream("POST", api.path, json=body) as answer:
@@ -61,6 +62,14 @@ def test_the_first_comes_soon_and_the_others_more_slowly(proxy: Proxy, api: Api)
     assert second - first >= 0.45
     assert more == []
     assert all(beat < heard.content[0] for beat in heard.beats)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_response_that_fails_after_one_is_shown_as_failed(proxy: Proxy) -> None:
+    heard = Heard(proxy, RESPONSES, [HEAD, Pause(0.6), Send(b'{"stop_reason":6}\n')], store=True)
+    failed = json.loads(heard.lines[-2].removeprefix("data: "))["response"]
+    assert (failed["status"], failed["store"]) == ("failed", True)
+    assert httpx.get(f"{proxy.url}/v1/responses/{failed['id']}").json() == failed
 
 
 @every_api

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -84,7 +84,13 @@ class Store:
         return [entry[0] for entry in self.what if isinstance(entry, tuple)]
 
 
-def given_on(store: Store, *batches: Batch, choices: int = 1, stored: Turn | None = None) -> list[Batch]:
+def given_on(
+    store: Store,
+    *batches: Batch,
+    choices: int = 1,
+    stored: Turn | None = None,
+    has_begun: Callable[[], bool] = bool,
+) -> list[Batch]:
     """What the client gets of these batches; `store.what` has them too, as lists."""
 
     out: list[Batch] = []
@@ -94,7 +100,7 @@ def given_on(store: Store, *batches: Batch, choices: int = 1, stored: Turn | Non
         out.append((choice, events))
         return None
 
-    run = kept(of(*batches), stored or turn(), choices, store.as_stores, lambda _: [ITEM], store.notices)
+    run = kept(of(*batches), stored or turn(), choices, store.as_stores, lambda _: [ITEM], store.notices, has_begun)
     asyncio.run(run(sink))
     return out
 
@@ -168,6 +174,15 @@ def test_what_failed_before_content_is_an_error_and_nothing_to_store() -> None:
     batches: list[Batch] = [(0, [OPENING]), (0, [FAILURE])]
     assert given_on(store, *batches) == batches
     assert store.saved == []
+
+
+@pytest.mark.parametrize(("kind", "stored"), [("response", 1), ("completion", 0)])
+def test_unless_the_client_has_its_beginning(kind: str, stored: int) -> None:
+    """A stream that was begun with a heartbeat told the response's id, and that it is stored."""
+    store = Store()
+    batches: list[Batch] = [(0, [OPENING]), (0, [FAILURE])]
+    assert given_on(store, *batches, stored=turn(kind=kind), has_begun=lambda: True) == batches
+    assert store.saved == [turn(kind=kind, replies=((OPENING, FAILURE),))] * stored
 
 
 def test_who_leaves_leaves_nothing_behind() -> None:

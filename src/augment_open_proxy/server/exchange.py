@@ -107,8 +107,6 @@ class Exchange:
             if not delivery.stream and dialect.render_begun is not None:
                 await answer(send, record, dialect.render_begun(begun.opening, delivery))
                 return
-        elif keep is not None:
-            source = kept(source, begun.turn(), delivery.choices, self._stores, begun.items_of, begun.notices)
         relay = Relay(
             self._relays,
             send,
@@ -119,6 +117,9 @@ class Exchange:
             choices=delivery.choices,
             at_once=keep is not None and keep.background,
         )
+        if keep is not None and not keep.background:
+            turn = begun.turn()
+            source = kept(source, turn, delivery.choices, self._stores, begun.items_of, begun.notices, relay.has_begun)
         try:
             await relay.run(receive, source)
         finally:

@@ -45,25 +45,43 @@ def store_problem(error: StoreUnavailable) -> Problem:
     return Problem(ErrorKind.STORE, f"What is stored cannot be reached: {error}")
 
 
-def kept(source: Source, turn: Turn, choices: int, stores: Stores, items_of: ItemsOf, notices: list[str]) -> Source:
+def kept(
+    source: Source,
+    turn: Turn,
+    choices: int,
+    stores: Stores,
+    items_of: ItemsOf,
+    notices: list[str],
+    has_begun: Callable[[], bool] = bool,
+) -> Source:
     """The same; its last batch comes when `turn` is stored with all of them.
 
-    A response that fails after its first content is stored as failed; before, and in other APIs, nothing is there to
-    be shown. Where the store fails, the reply still goes out, and its end and `notices` say that it is not stored.
+    A response that fails after its first content, or when its client `has_begun` to get it, is stored as failed;
+    before, and in other APIs, nothing is there to be shown. Where the store fails, the reply still goes out, and its
+    end and `notices` say that it is not stored.
     """
-    return partial(_Keeper(turn, choices, stores, items_of, notices).run, source)
+    return partial(_Keeper(turn, choices, stores, items_of, notices, has_begun).run, source)
 
 
 class _Keeper:
     """The sink of a reply that is stored. It does not know its source, which knows it."""
 
-    __slots__ = ("_items_of", "_left", "_notices", "_replies", "_sink", "_stores", "_turn")
+    __slots__ = ("_has_begun", "_items_of", "_left", "_notices", "_replies", "_sink", "_stores", "_turn")
 
-    def __init__(self, turn: Turn, choices: int, stores: Stores, items_of: ItemsOf, notices: list[str]) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        choices: int,
+        stores: Stores,
+        items_of: ItemsOf,
+        notices: list[str],
+        has_begun: Callable[[], bool],
+    ) -> None:
         self._turn = turn
         self._stores = stores
         self._items_of = items_of
         self._notices = notices
+        self._has_begun = has_begun
         self._replies: list[list[Event]] = [[] for _ in range(choices)]
         self._left = choices
         self._sink: Sink
@@ -85,7 +103,8 @@ class _Keeper:
         return self._sink(choice, events)
 
     def _shows_failure(self, reply: list[Event]) -> bool:
-        return self._turn.kind == "response" and any(isinstance(event, BlockStart) for event in reply)
+        is_shown = self._has_begun() or any(isinstance(event, BlockStart) for event in reply)
+        return self._turn.kind == "response" and is_shown
 
     async def _end(self, choice: int, events: list[Event]) -> None:
         if not await save(self._stores, with_replies(self._turn, self._replies), self._items_of, is_new=True):

@@ -136,6 +136,10 @@ class Relay:
             if self.status is None:
                 self.status = CLIENT_CLOSED_REQUEST
 
+    def has_begun(self) -> bool:
+        """Whether the head of the answer was sent."""
+        return self.status is not None
+
     async def _end_with(self, problem: Problem) -> None:
         """Tell the failure in a choice that has not ended yet."""
         begun = [choice for choice, last in enumerate(self._last) if last is not None and not isinstance(last, Finish)]

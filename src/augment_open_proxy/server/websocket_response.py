@@ -63,12 +63,12 @@ class Responder:
         scope[KEY] = self._guard.check(scope)  # a key may have been revoked since the handshake
         response = await self._begin(create, scope, record, remembered)
         delivery, source = response.parsed.delivery, response.source
-        if response.parsed.keep is not None:
-            adds = partial(items_of, OPENAI_RESPONSES)
-            source = kept(source, response.turn, 1, self._stores, adds, response.notices)
         recorder = Recorder(record, keep_body=self._log.keeps_bodies)
         renderer = Messages(OPENAI_RESPONSES.stream(delivery), create.lane)
         relay = Relay(self._relays, send, renderer, list, recorder, streams=True)
+        if response.parsed.keep is not None:
+            adds = partial(items_of, OPENAI_RESPONSES)
+            source = kept(source, response.turn, 1, self._stores, adds, response.notices, relay.has_begun)
         try:
             await relay.run(receive, _remembering(source, response, create.lane, remembered))
         finally:
