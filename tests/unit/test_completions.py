@@ -56,7 +56,7 @@ def refusal(data: bytes) -> Problem:
 
 def test_the_prompt_is_a_user_s_message_and_a_system_text_asks_to_continue_it() -> None:
     assert request() == ChatRequest(
-        "gpt-5", (Message("user", (Text("Once upon "),)),), (INSTRUCTIONS,), thinking="none"
+        "gpt-5", (Message("user", (Text("Once upon "),)),), (INSTRUCTIONS,), thinking="none", place="prompt"
     )
 
 

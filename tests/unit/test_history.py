@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from augment_open_proxy.core.conversation import ChatRequest, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
@@ -40,9 +41,9 @@ def prepared(*messages: Message, **fields: Any) -> tuple[Message, ...]:
 
 def refusal(*messages: Message, **fields: Any) -> Problem:
     with pytest.raises(ProxyError) as caught:
-        prepare(request(*messages, **fields))
+        prepare(msgspec.structs.replace(request(*messages, **fields), place="input"))
     problem = caught.value.problem
-    assert (problem.kind, problem.param) == (ErrorKind.INVALID_REQUEST, "messages")
+    assert (problem.kind, problem.param) == (ErrorKind.INVALID_REQUEST, "input")
     return problem
 
 

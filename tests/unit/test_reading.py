@@ -20,8 +20,13 @@ every_dialect = pytest.mark.parametrize(
 )
 
 
+def place(dialect: Dialect) -> str:
+    """The field of the conversation."""
+    return "input" if dialect is OPENAI_RESPONSES else "messages"
+
+
 def body(dialect: Dialect, *messages: Any, **fields: Any) -> bytes:
-    return msgspec.json.encode({"model": "gpt-5", dialect.conversation: messages, **fields})
+    return msgspec.json.encode({"model": "gpt-5", place(dialect): messages, **fields})
 
 
 def larger(data: bytes) -> bytes:
@@ -52,7 +57,7 @@ def test_what_is_wrong_in_a_large_body_is_named_by_its_path(dialect: Dialect, wr
     assert isinstance(problem, Problem)
     assert problem == outcome(dialect, data)
     assert problem.param is not None
-    assert problem.param.startswith(f"{dialect.conversation}[1]")
+    assert problem.param.startswith(f"{place(dialect)}[1]")
 
 
 @every_dialect

@@ -47,6 +47,10 @@ def refusal(data: bytes, recalled: Recalled = NOTHING) -> Problem:
 # --- What is asked ---
 
 
+def test_errors_name_the_input() -> None:
+    assert request().place == "input"
+
+
 def test_text_is_a_message_of_the_user_and_instructions_come_before_all() -> None:
     asked = request(instructions="Be brief.")
     assert asked.model == "gpt-5"

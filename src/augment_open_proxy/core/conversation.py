@@ -139,8 +139,8 @@ class ChatRequest(Struct, frozen=True):
     `messages`. `model` is the client's name for it. `conversation` names the conversation where the client tells it.
     `stop` are texts that end the reply, `max_output_tokens` and `max_tool_calls` are its limits. `whole_arguments`: a
     call whose arguments are no JSON object is a failure. `compacts`: a sealed summary of the conversation is asked for
-    in place of an answer. `ignored` lists the parameters that were accepted and have no
-    effect, as the client spelled them, `left_out` the tools that are not offered.
+    in place of an answer. `place` is the client's field of the messages, for errors. `ignored` lists the parameters
+    that were accepted and have no effect, as the client spelled them, `left_out` the tools that are not offered.
     """
 
     model: str
@@ -157,5 +157,6 @@ class ChatRequest(Struct, frozen=True):
     thinking: ThinkingOutput = "plain"
     whole_arguments: bool = False
     compacts: bool = False
+    place: str = "messages"
     ignored: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

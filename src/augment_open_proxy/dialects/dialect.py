@@ -141,8 +141,6 @@ class Dialect(Struct, frozen=True):
     """The replies, one for each choice → the body."""
     render_error: Callable[[Problem, str], bytes]
     """The problem and the request's id → the body of the error."""
-    conversation: str = "messages"
-    """The field that holds the conversation."""
     keeps: TurnKind | None = None
     """As what turns are stored."""
     opens_with_usage: bool = False

@@ -126,17 +126,17 @@ def _check_end(request: ChatRequest, groups: list[_Group]) -> None:
         raise invalid_request(
             "The conversation ends with tool calls that have no result, and the model can't go on without: "
             f"{', '.join(f'{call.name} ({call.id})' for call in unanswered)}. Add a result for each.",
-            "messages",
+            request.place,
         )
     if last.assistant is not None and not last.following:
         raise invalid_request(
             "The conversation ends with an assistant message. The Augment backend can't continue one (prefill): "
             "end with a user message or a tool result.",
-            "messages",
+            request.place,
         )
     is_first = last.assistant is None
     if not _says_something(last.following) and not (is_first and any(request.system)):
-        raise invalid_request("There is nothing to answer: the last message is empty.", "messages")
+        raise invalid_request("There is nothing to answer: the last message is empty.", request.place)
 
 
 def _says_something(messages: list[Message]) -> bool:

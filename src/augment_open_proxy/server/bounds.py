@@ -12,8 +12,8 @@ MOST_PICTURES = 500
 _PICTURES = (Attachment, Image)
 
 
-def check_size(request: ChatRequest, kinds: Set[type[Part]], conversation: str) -> None:
-    """Raises `ProxyError` where the request has too many tools, or pictures in the field `conversation`.
+def check_size(request: ChatRequest, kinds: Set[type[Part]]) -> None:
+    """Raises `ProxyError` where the request has too many tools, or pictures.
 
     `kinds` are those of the parts of its messages (`kinds_of`).
     """
@@ -23,8 +23,8 @@ def check_size(request: ChatRequest, kinds: Set[type[Part]], conversation: str) 
         return
     pictures = sum(_pictures(message.content) for message in request.messages)
     if pictures > MOST_PICTURES:
-        message = f"{conversation} may have {MOST_PICTURES} pictures and documents at most; there are {pictures}."
-        raise invalid_request(message, conversation)
+        message = f"{request.place} may have {MOST_PICTURES} pictures and documents at most; there are {pictures}."
+        raise invalid_request(message, request.place)
 
 
 def _pictures(parts: Iterable[Part]) -> int:

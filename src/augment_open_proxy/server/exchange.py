@@ -156,7 +156,7 @@ class Exchange:
             parsed = msgspec.structs.replace(parsed, keep=None)  # nobody could ask for it by its id
         record.model, record.stream = parsed.request.model, parsed.delivery.stream
         kinds = kinds_of(parsed.request.messages)
-        check_size(parsed.request, kinds, reading.conversation)
+        check_size(parsed.request, kinds)
         self._keys.admit(scope.get(KEY), parsed.request.model)
         request = await self._resolver.resolve(parsed.request) if Attachment in kinds else parsed.request
         conversation = conversation_id(request, scope, owner)

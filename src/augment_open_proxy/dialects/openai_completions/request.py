@@ -54,6 +54,7 @@ def _parsed(wire_request: wire.Request) -> Steps[Parsed]:
             stop=read_stop(wire_request.stop, "stop"),
             max_output_tokens=read_limit(wire_request.max_tokens, "max_tokens"),
             thinking="none",
+            place="prompt",
             ignored=read_ignored(wire_request, IGNORED),
         ),
         Delivery(

@@ -12,7 +12,6 @@ OPENAI_RESPONSES = Dialect(
     paths=("/v1/responses", "/responses"),
     prefixes=("/v1/responses", "/responses"),
     id_prefix="resp_",
-    conversation="input",
     request_id_header="x-request-id",
     errors=RESPONSES_ERRORS,
     read=read,

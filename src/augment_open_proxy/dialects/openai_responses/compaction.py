@@ -99,7 +99,6 @@ OPENAI_COMPACTION = Dialect(
     paths=("/v1/responses/compact", "/responses/compact"),
     prefixes=(),
     id_prefix="resp_",
-    conversation="input",
     request_id_header="x-request-id",
     errors=RESPONSES_ERRORS,
     read=read_compaction,

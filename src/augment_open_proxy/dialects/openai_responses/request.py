@@ -190,6 +190,7 @@ def _read_options(asked: wire.Request, tools: "_Tools") -> Parsed:
             thinking=_thinking(asked, is_kept=keep is not None),
             ignored=_ignored(asked),
             left_out=tools.parsed.left_out,
+            place="input",
         ),
         Delivery(
             stream=bool(asked.stream),
