@@ -14,7 +14,7 @@ import pytest
 
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Page, Turn
-from augment_open_proxy.server.caller import owner_of
+from augment_open_proxy.server.keys import owner_of
 from tests.server.test_process import running, url_in
 from tests.server.test_stored_responses import RESPONSES, ask, call, events, eventually, over
 from tests.servers import Proxy, running_proxy

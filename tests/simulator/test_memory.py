@@ -1,6 +1,6 @@
 """What the simulator remembers between requests."""
 
-from augment_open_proxy.simulator.memory import Memory
+from augment_open_proxy.simulator.backend import Memory
 
 
 def test_a_longer_prompt_reads_what_the_shorter_one_before_wrote() -> None:

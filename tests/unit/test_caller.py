@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from augment_open_proxy.server.caller import owner_of, presented_key
+from augment_open_proxy.server.keys import owner_of, presented_key
 
 
 def scope(*headers: tuple[str, str]) -> dict[str, Any]:

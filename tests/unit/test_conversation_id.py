@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from augment_open_proxy.core.conversation import ChatRequest, Image, Message, Part, Text, ToolCall, ToolResult
 from augment_open_proxy.server.asgi import Scope
-from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.ids import SESSION_HEADERS, conversation_id
+from augment_open_proxy.server.keys import owner_of
 
 KEY = (b"x-api-key", b"sk-one")
 

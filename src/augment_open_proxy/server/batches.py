@@ -31,8 +31,8 @@ from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, header_values
 from augment_open_proxy.server.batch_runner import BatchRunner, kept_headers
 from augment_open_proxy.server.body import read_body
-from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.keeping import opened
+from augment_open_proxy.server.keys import owner_of
 from augment_open_proxy.server.routes import Routes, path_name
 
 LIFETIME = 24 * 3600

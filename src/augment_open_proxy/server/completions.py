@@ -19,8 +19,8 @@ from augment_open_proxy.journal.store.records import Item, Page, Turn
 from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.body import read_body
-from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.keeping import opened
+from augment_open_proxy.server.keys import owner_of
 from augment_open_proxy.server.routes import Routes, path_name
 
 

@@ -21,9 +21,9 @@ from augment_open_proxy.journal.store.records import Conversation
 from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.body import read_body
-from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.ids import new_uuid
 from augment_open_proxy.server.keeping import opened
+from augment_open_proxy.server.keys import owner_of
 from augment_open_proxy.server.routes import Routes, path_name
 
 if TYPE_CHECKING:

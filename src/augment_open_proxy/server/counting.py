@@ -21,7 +21,7 @@ from augment_open_proxy.policies.chain import Chain, Prepare
 from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.body import read_body
-from augment_open_proxy.server.caller import owner_of
+from augment_open_proxy.server.keys import owner_of
 from augment_open_proxy.server.recall import Recall
 from augment_open_proxy.server.resolve import Resolver
 from augment_open_proxy.server.routes import Routes

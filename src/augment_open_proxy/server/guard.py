@@ -9,8 +9,7 @@ from functools import lru_cache
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.server.asgi import Headers, Scope, header_values, headers_of
-from augment_open_proxy.server.caller import presented_key
-from augment_open_proxy.server.keys import Key, KeyRing
+from augment_open_proxy.server.keys import Key, KeyRing, presented_key
 
 ALWAYS_ALLOWED = ("localhost", "127.0.0.1", "[::1]", "host.docker.internal")
 

@@ -1,4 +1,4 @@
-"""Client keys: which there are, what each may do, and what it did today.
+"""Client keys: which one a request has, which there are, what each may do, and what it did today.
 
 Keys that were created are kept in the state folder, as digests; the file is read again when it changes, so that a key
 can be revoked while the proxy runs. A key is 256 random bits, so a plain digest of it tells nothing.
@@ -9,12 +9,14 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.jsontext import UNREADABLE
+from augment_open_proxy.server.asgi import Scope, header_values
 from augment_open_proxy.server.shares import DAY, DayCounts, Shares
 from augment_open_proxy.state import StateFolder
 from augment_open_proxy.upstream.catalog import EFFORT_ORDER, canonical_id
@@ -22,6 +24,7 @@ from augment_open_proxy.upstream.catalog import EFFORT_ORDER, canonical_id
 FILE = "keys.json"
 KEY = "augment_open_proxy.key"
 """Where a request's scope has its key, or `None`."""
+_PRESENTED = "aop.presented"
 PREFIX = "aop-"
 LOOK_EVERY = 1.0
 """Seconds between two looks at the file."""
@@ -207,3 +210,33 @@ class KeyRing:
         except KeyFileError:
             return
         self._stamp = stamp
+
+
+def presented_key(scope: Scope) -> bytes:
+    """The key that the client sent, in whichever header; empty for none."""
+    known: bytes | None = scope.get(_PRESENTED)
+    if known is None:
+        known = scope[_PRESENTED] = _presented(scope)
+    return known
+
+
+def _presented(scope: Scope) -> bytes:
+    for value in header_values(scope, b"authorization"):
+        scheme, _, key = value.partition(b" ")
+        return key.strip() if scheme.lower() == b"bearer" else value
+    for name in (b"x-api-key", b"api-key"):
+        for value in header_values(scope, name):
+            return value
+    return b""
+
+
+def owner_of(scope: Scope) -> str:
+    """Who owns what the client stores: a digest of its key, the same at every replica. Each key has its own stored
+    things and its own conversations.
+    """
+    return _owner(presented_key(scope))
+
+
+@lru_cache(maxsize=64)
+def _owner(key: bytes) -> str:
+    return hashlib.blake2b(key, digest_size=16, person=b"aop owner").hexdigest()

@@ -21,8 +21,8 @@ from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Item, Turn
 from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send
-from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.keeping import opened
+from augment_open_proxy.server.keys import owner_of
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.routes import Routes, path_name
 from augment_open_proxy.server.runs import Runs

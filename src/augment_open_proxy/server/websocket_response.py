@@ -19,13 +19,12 @@ from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Turn
 from augment_open_proxy.server.asgi import Receive, Scope, Send
-from augment_open_proxy.server.caller import owner_of
 from augment_open_proxy.server.exchange import Begun, Exchange
 from augment_open_proxy.server.flow import Sink, Source, Waiting, put
 from augment_open_proxy.server.guard import Guard
 from augment_open_proxy.server.ids import new_uuid
 from augment_open_proxy.server.keeping import items_of, kept, with_replies
-from augment_open_proxy.server.keys import KEY
+from augment_open_proxy.server.keys import KEY, owner_of
 from augment_open_proxy.server.recall import Local, Recall
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.remembered import Remembered

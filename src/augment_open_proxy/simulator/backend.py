@@ -1,7 +1,8 @@
 """The backend as a machine without I/O: a request in, the steps of its answer out."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -9,11 +10,13 @@ from msgspec import Struct
 from augment_open_proxy.simulator import directive as directives
 from augment_open_proxy.simulator.answer import tokens
 from augment_open_proxy.simulator.directive import Directive
-from augment_open_proxy.simulator.memory import Memory
 from augment_open_proxy.simulator.request import ChatStreamRequest, Refused, check, check_model
 from augment_open_proxy.simulator.scenarios import MODEL_PREFIX, SCENARIOS, default
 from augment_open_proxy.simulator.steps import Send, Status, Step
 from augment_open_proxy.simulator.turn import EFFORT, Turn
+
+_LIMIT = 10_000
+_Value = TypeVar("_Value")
 
 
 class Received(Struct, frozen=True):
@@ -77,3 +80,38 @@ def scenario_name(model: str, directive: Directive) -> str | None:
     if name is None or name in SCENARIOS:
         return name
     raise Refused(404, f"simulator: there is no scenario {name!r}; there are {', '.join(SCENARIOS)}")
+
+
+class _Cached(NamedTuple):
+    turns: int
+    written: int
+    read: int
+
+
+class Memory:
+    """What is remembered between requests: a prompt cache for each conversation, and how often a request came.
+
+    Bounded: the conversations and requests that came least recently are forgotten."""
+
+    def __init__(self) -> None:
+        self._prompts: OrderedDict[str, _Cached] = OrderedDict()
+        self._attempts: OrderedDict[str, int] = OrderedDict()
+
+    def cache_read(self, conversation_id: str, turns: int, prompt_tokens: int) -> int:
+        """Tokens of the prompt that come from the cache: what the conversation's shorter prompt before had."""
+        before = self._prompts.pop(conversation_id, _Cached(0, 0, 0))
+        read = min(before.written if turns > before.turns else before.read, prompt_tokens)
+        _keep(self._prompts, conversation_id, _Cached(turns, prompt_tokens, read))
+        return read
+
+    def attempt(self, request_id: str) -> int:
+        """1 for a request id that is new, 2 for its first retry, and so on."""
+        number = self._attempts.pop(request_id, 0) + 1
+        _keep(self._attempts, request_id, number)
+        return number
+
+
+def _keep(mapping: OrderedDict[str, _Value], key: str, value: _Value) -> None:
+    mapping[key] = value
+    if len(mapping) > _LIMIT:
+        mapping.popitem(last=False)
