@@ -349,15 +349,41 @@ def test_one_that_the_backend_ends_while_idle_is_never_asked(run: Run, said: byt
 
 
 @pytest.mark.parametrize("end", [CLOSE, RESET])
-def test_one_that_ends_before_any_answer_may_be_asked_again(run: Run, end: object) -> None:
+@pytest.mark.parametrize("body", [b"{}", bytes(300_000)], ids=["small", "large"])
+def test_where_one_that_was_kept_ends_before_any_answer_a_new_one_is_asked(run: Run, end: object, body: bytes) -> None:
+    """The backend had closed it already, most likely; others that are kept may have ended as well."""
+
     async def story(backend: Backend, client: Client) -> None:
-        backend.says(OK, [end])
+        backend.says([0.05, OK], [0.05, OK], [end], OK)
+        await asyncio.gather(ask(backend, client), ask(backend, client))
+        assert await ask(backend, client, body) == b"hi"
+        assert backend.connections_asked()[3] == 2
+        assert backend.requests[3][1] == body
+
+    run(story)
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET])
+def test_a_new_one_that_ends_before_any_answer_may_be_asked_again(run: Run, end: object) -> None:
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says(OK, [end], [end])
         assert await ask(backend, client) == b"hi"
         problem = await problem_of(ask(backend, client))
         assert problem.kind is ErrorKind.BACKEND
         assert problem.message.startswith("The connection to the Augment backend broke before its answer: ")
         assert problem.remedy == "again"
-        assert backend.connections_asked() == [0, 0], "it is up to the caller to ask again"
+        assert backend.connections_asked() == [0, 0, 1], "it is up to the caller to ask again"
+
+    run(story)
+
+
+@pytest.mark.parametrize("said", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", b"nonsense"])
+def test_nor_is_another_one_asked_where_an_answer_began(run: Run, said: bytes) -> None:
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says(OK, [said, CLOSE])
+        assert await ask(backend, client) == b"hi"
+        assert "broke before its answer" in (await problem_of(ask(backend, client))).message
+        assert backend.connections_asked() == [0, 0]
 
     run(story)
 

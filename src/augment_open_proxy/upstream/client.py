@@ -177,13 +177,17 @@ class Call:
         request_head = _request_head(address, self._headers, len(self._body))
         limits = client.limits(self._patience)
         since = client.loop.time()
-        connection = client.pool.take(address.origin) or await client.open(address, since, limits.head)
+        kept = client.pool.take(address.origin)
+        connection = kept or await client.open(address, since, limits.head)
         try:
             connection.send(request_head, self._body)
             due = limits.head.due(since)
             while not connection.has_head:
                 if connection.failure is not None:
-                    raise ProxyError(_broken_before(connection.failure))
+                    if connection is not kept or connection.has_answered:
+                        raise ProxyError(_broken_before(connection.failure))
+                    connection = await client.open(address, since, limits.head)
+                    connection.send(request_head, self._body)
                 await connection.news(due)
                 if connection.is_overdue:
                     raise ProxyError(_overdue(limits.head))

@@ -123,6 +123,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     @property
+    def has_answered(self) -> bool:
+        """Whether a byte has arrived since the request; not to be asked once some of the body was taken."""
+        return self._size > 0
+
+    @property
     def has_data(self) -> bool:
         """Whether some of the body can be taken."""
         return bool(self._pieces)
