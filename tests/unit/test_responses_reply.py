@@ -105,6 +105,30 @@ def kinds(events: list[Any]) -> list[str]:
     return [event["type"].removeprefix("response.") for event in events]
 
 
+# --- Messages that the reply's end cut off ---
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"), [("length", "incomplete"), ("content_filter", "incomplete"), ("stop", "completed")]
+)
+def test_the_last_message_is_as_incomplete_as_its_response(reason: FinishReason, status: str) -> None:
+    end = Finish(reason, 2, USAGE)
+    response = whole(Text("One."), Text("Tw"), end=end)
+    assert [item["status"] for item in response["output"]] == ["completed", status]
+    assert response["output"][1]["content"][0]["text"] == "Tw"
+    events = stream(*pieces(0, Text(""), "One."), *pieces(1, Text(""), "Tw"), end=end)
+    assert [event["item"] for event in events if event["type"].endswith("item.done")] == response["output"]
+    assert events[-1]["response"]["output"] == response["output"]
+
+
+def test_a_call_is_whole_in_any_case() -> None:
+    assert whole(ToolCall("a", "f", "{}"), end=Finish("length", 2, USAGE))["output"][0]["status"] == "completed"
+
+
+def test_a_message_that_ended_before_a_failure_is_told_as_done() -> None:
+    assert kinds(stream(*pieces(0, Text(""), "One."), end=FAILED))[-2:] == ["output_item.done", "failed"]
+
+
 # --- The response object ---
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "openresponses-2026-04-24.json"

@@ -196,6 +196,12 @@ def test_text_that_had_to_be_mended_is_mended_again() -> None:
 # --- The items of the reply ---
 
 
+def test_a_message_that_was_cut_off_is_incomplete() -> None:
+    reply = Reply(OPENING, (Text("Ha"),), Finish("length", 2, USAGE))
+    (item,) = made_items(body(), reply)
+    assert json.loads(item.json)["status"] == "incomplete"
+
+
 def test_the_items_of_the_reply_count_from_zero_and_have_the_seals() -> None:
     """Asked for or not: they are what a conversation goes on from."""
     reasoning, message, call, custom = made(

@@ -77,8 +77,7 @@ def render_compacted(replies: Sequence[Reply], delivery: Delivery) -> bytes:
         for item in given_items(request, f"{reply.opening.id}{number:04x}")
     ]
     users = [Raw(item) for item in (*delivery.shape.kept, *given) if _is_user_message(item)]
-    made = Responses(reply.opening, Shape(compacts=True))
-    summary = [made.item(block, index) for index, block in enumerate(reply.blocks)]
+    summary = Responses(reply.opening, Shape(compacts=True)).items(reply)
     return _encode(
         _Compacted(
             id=reply.opening.id,

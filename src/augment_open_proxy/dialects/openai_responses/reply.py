@@ -46,8 +46,12 @@ def render(replies: Sequence[Reply], delivery: Delivery) -> bytes:
     """The whole response object. There is one reply."""
     (reply,) = replies
     made = Responses(reply.opening, shape_of(delivery))
-    output = [made.item(block, index) for index, block in enumerate(reply.blocks)]
-    return b"".join(made.ended(reply.end, output))
+    return b"".join(made.ended(reply.end, made.items(reply)))
+
+
+def status_before(event: events.Event) -> str:
+    """Of a message, by what follows it."""
+    return "incomplete" if isinstance(event, Finish) and event.reason in INCOMPLETE else "completed"
 
 
 def shape_of(delivery: Delivery) -> Shape:
@@ -72,12 +76,19 @@ class Responses:
             prefix = "lsh" if self._forms.is_shell(block) else "ctc" if block.custom else prefix
         return f"{prefix}_{self._hex}{index:04x}"
 
+    def items(self, reply: Reply) -> list[wire.OutputItem]:
+        """The items of a reply."""
+        output = [self.item(block, index) for index, block in enumerate(reply.blocks)]
+        if output and isinstance(output[-1], wire.MessageItem):
+            output[-1] = msgspec.structs.replace(output[-1], status=status_before(reply.end))
+        return output
+
     def item(self, block: events.Block, index: int, status: str = "completed") -> wire.OutputItem:
         """The item of a block."""
         id_ = self.item_id(block, index)
         match block:
             case Text(text):
-                content = [wire.OutputText(text=text)] if status == "completed" else []
+                content = [] if status == "in_progress" else [wire.OutputText(text=text)]
                 return wire.MessageItem(id=id_, status=status, content=content)
             case Thinking(opaque=opaque) if self._shape.compacts:
                 return wire.CompactionItem(id=id_, encrypted_content=opaque or "")

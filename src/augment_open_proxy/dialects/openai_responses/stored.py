@@ -106,8 +106,7 @@ def as_item(raw: msgspec.Raw, suffix: str) -> Item:
 def made_items(body: bytes, reply: Reply) -> tuple[Item, ...]:
     """The items of the reply, with the seals of reasoning: they are what the conversation goes on from."""
     made = Responses(reply.opening, shape_of(delivery_of(body, gives_seals=True)))
-    output = [made.item(block, index) for index, block in enumerate(reply.blocks)]
-    return tuple(Item(item.id, _encode(item)) for item in output)
+    return tuple(Item(item.id, _encode(item)) for item in made.items(reply))
 
 
 def _decoded(item: msgspec.Raw) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from augment_open_proxy.core.events import (
 from augment_open_proxy.dialects.dialect import Delivery
 from augment_open_proxy.dialects.framing import Frame, Pieces
 from augment_open_proxy.dialects.openai_responses import wire
-from augment_open_proxy.dialects.openai_responses.reply import INCOMPLETE, Responses, shape_of
+from augment_open_proxy.dialects.openai_responses.reply import INCOMPLETE, Responses, shape_of, status_before
 
 _json = msgspec.json.Encoder().encode
 _EMPTY_PART = _json(wire.OutputText(text=""))
@@ -32,7 +32,7 @@ _EMPTY_SUMMARY = _json(wire.SummaryText(text=""))
 class ResponsesStream:
     """The renderer of one stream. A delta is an encoded string between constant bytes."""
 
-    __slots__ = ("_number", "_open", "_output", "_responses", "_shape", "_skip")
+    __slots__ = ("_ended", "_number", "_open", "_output", "_responses", "_shape", "_skip")
 
     def __init__(self, delivery: Delivery, skip: int = 0) -> None:
         """The first `skip` events are left out: the client has them."""
@@ -41,6 +41,8 @@ class ResponsesStream:
         self._number = 0
         self._output: list[wire.OutputItem] = []
         self._open: _OpenItem | None = None
+        self._ended: tuple[bytes, wire.OutputItem] | None = None
+        """The place of a message, and the message: the next event says whether it is complete."""
 
     def feed(self, events: list[Event], choice: int = 0) -> list[Frame]:
         before = self._number
@@ -60,6 +62,10 @@ class ResponsesStream:
                     frames.append((item.delta_name, item.delta % (number, _json(text))))
                     self._number = number + 1
                 continue
+            if self._ended is not None:
+                place, message = self._ended
+                self._ended = None
+                self._tell(place, msgspec.structs.replace(message, status=status_before(event)), frames)
             match event:
                 case BlockStart(index=index, block=block):
                     self._start(index, block, frames)
@@ -123,14 +129,21 @@ class ResponsesStream:
         text = "".join(item.pieces)
         whole = item.whole(text, opaque)
         done = self._responses.item(whole, item.index)
-        self._output.append(done)
         self._add_ends(item, text, frames)
         if item.is_silent:
             begun = self._responses.item(whole, item.index, "in_progress")
             self._add(frames, b"response.output_item.added", item.place + b',"item":' + _json(begun))
+        if isinstance(whole, Text):
+            self._ended = item.place, done
+        else:
+            self._tell(item.place, done, frames)
+
+    def _tell(self, place: bytes, done: wire.OutputItem, frames: list[Frame]) -> None:
+        """The end of an item."""
+        self._output.append(done)
         if self._shape.compacts:
-            self._add(frames, b"response.compaction.compacting", b'"item_id":%b,' % _json(done.id) + item.place)
-        self._add(frames, b"response.output_item.done", item.place + b',"item":' + _json(done))
+            self._add(frames, b"response.compaction.compacting", b'"item_id":%b,' % _json(done.id) + place)
+        self._add(frames, b"response.output_item.done", place + b',"item":' + _json(done))
 
     def _add_ends(self, item: "_OpenItem", text: str, frames: list[Frame]) -> None:
         """The events that repeat what the deltas gave."""
