@@ -441,6 +441,34 @@ def test_each_item_is_a_message_in_its_order() -> None:
     assert [message.role for message in made] == ["user", "assistant", "assistant", "assistant", "user"]
 
 
+# --- Pictures of server tools ---
+
+
+def test_a_screenshot_is_a_picture() -> None:
+    output = {"type": "computer_screenshot", "image_url": PNG_URL}
+    (made,) = messages({"type": "computer_call_output", "call_id": "a", "output": output})
+    assert made.role == "user"
+    said, shown = made.content
+    assert isinstance(said, Text)
+    assert PNG not in said.text
+    assert shown == Image("image/png", PNG)
+
+
+def test_what_a_call_drew_is_left_out() -> None:
+    """The backend takes no pictures of the model."""
+    drawn = {"type": "code_interpreter_call", "code": "CODE", "outputs": [{"type": "image", "url": PNG_URL}]}
+    said = part(drawn)
+    assert isinstance(said, Text)
+    assert "CODE" in said.text
+    assert PNG not in said.text
+
+
+def test_text_that_only_looks_like_a_picture_is_told() -> None:
+    said = part({"type": "shell_call_output", "call_id": "a", "output": [{"stdout": "data:image/svg+xml,<svg/>"}]})
+    assert isinstance(said, Text)
+    assert "data:image/svg+xml,<svg/>" in said.text
+
+
 # --- In one go, and one by one ---
 
 HI = user({"type": "input_text", "text": "Hi."})

@@ -155,9 +155,10 @@ def _messages_of(item: wire.Item, raw: bytes | Raw, path: str, by_id: Mapping[st
             sealed = item.encrypted_content or ""
             return (Message("user", (Attachment("summary", f"{path}.encrypted_content", data=sealed),)),)
         case str() if kind.endswith(("_call_output", "_approval_response")):
-            return (Message("user", (Text(_server_item(kind, raw, path)),)),)
+            said, pictures = _server_item(kind, raw, path)
+            return (Message("user", (said, *(picture(url, path) for url in pictures))),)
         case str() if kind.endswith(("_call", "_output", "_list_tools", "_approval_request")):
-            return (_assistant(Text(_server_item(kind, raw, path))),)
+            return (_assistant(_server_item(kind, raw, path)[0]),)
     raise invalid_request(f"{path}.type {kind!r} cannot be sent to the Augment backend.", f"{path}.type")
 
 
@@ -201,9 +202,10 @@ def _call_id(item: wire.Item, path: str) -> str:
     return _needed(item.call_id or (item.id if item.type == "local_shell_call_output" else None), path, "call_id")
 
 
-def _server_item(kind: str, raw: bytes | Raw, path: str) -> str:
-    """What a tool that does not exist here did in an earlier turn, in words."""
-    fields = read_value(_any_fields, raw, path)
+def _server_item(kind: str, raw: bytes | Raw, path: str) -> tuple[Text, list[str]]:
+    """What a tool that does not exist here did in an earlier turn, in words, and the `data:` URLs of its pictures."""
+    pictures: list[str] = []
+    fields = _without_pictures(read_value(_any_fields, raw, path), pictures)
     said = {
         name: value
         for name, value in fields.items()
@@ -212,7 +214,19 @@ def _server_item(kind: str, raw: bytes | Raw, path: str) -> str:
     if kind == "image_generation_call":
         said.pop("result", None)  # the picture itself, in base64
     words = (f"{name}: {value if isinstance(value, str) else _json(value).decode()}" for name, value in said.items())
-    return f"[{kind}: {', '.join(words)}]"
+    return Text(f"[{kind}: {', '.join(words)}]"), pictures
+
+
+def _without_pictures(value: Any, pictures: list[str]) -> Any:
+    """The value less its pictures, which are added to `pictures`."""
+    match value:
+        case dict():
+            urls = [name for name in ("image_url", "url") if str(value.get(name)).startswith("data:")]
+            pictures += [value[name] for name in urls]
+            return {name: _without_pictures(inner, pictures) for name, inner in value.items() if name not in urls}
+        case list():
+            return [_without_pictures(inner, pictures) for inner in value]
+    return value
 
 
 # ----------------------------------------------------------------- content
