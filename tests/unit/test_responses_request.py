@@ -344,6 +344,8 @@ def test_each_ignored_parameter_is_named_only_where_it_was_sent() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
+        ({"text": {"format": [1]}}, "text.format"),
+        ({"text": {"format": {}}}, "text.format"),
         ({"model": None}, "model"),
         ({"model": ""}, "model"),
         ({"model": " "}, "model"),

@@ -342,7 +342,9 @@ def _echo(given: wire.Request, tools: Raw) -> wire.Echo:
 
 
 def _format_echo(text: dict[str, Any]) -> dict[str, Any]:
-    given: dict[str, Any] = text.get("format") or {"type": "text"}
+    given = text.get("format")
+    if not isinstance(given, dict):
+        return {"type": "text"}
     if given.get("type") != "json_schema":
         return given
     return {"description": None, **given, "strict": bool(given.get("strict"))}
