@@ -1,7 +1,6 @@
 """The policies of a request, in their order: requests go through them towards the backend, events come back."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -51,11 +50,11 @@ def policies(secret: bytes, counter: TokenCounter, claude_factor: float = CLAUDE
     Seals are made with `secret`, limits counted with `counter`.
     """
     return (
-        partial(compaction.prepare, secret=secret),
-        partial(sealing.prepare, secret=secret),
+        lambda request: compaction.prepare(request, secret),
+        lambda request: sealing.prepare(request, secret),
         history.prepare,
-        partial(usage.prepare, claude_factor=claude_factor),
-        partial(limits.prepare, counter=counter, claude_factor=claude_factor),
+        lambda request: usage.prepare(request, claude_factor),
+        lambda request: limits.prepare(request, counter, claude_factor),
         stop.prepare,
         call_limit.prepare,
         structured.prepare,
@@ -67,7 +66,7 @@ def policies(secret: bytes, counter: TokenCounter, claude_factor: float = CLAUDE
 
 def of_counts(secret: bytes) -> tuple[Prepare, ...]:
     """Those for a request of which only the tokens are counted, which may be any part of a conversation."""
-    return partial(sealing.prepare, secret=secret), structured.prepare
+    return lambda request: sealing.prepare(request, secret), structured.prepare
 
 
 class Chain:
@@ -87,9 +86,11 @@ class Chain:
 
     def estimate_for(self, model: str) -> Callable[[], int]:
         """What estimates the tokens of the prompt for the model with this id, for the reply's usage as well."""
-        estimate = next(feed for feed in self._feeds if isinstance(feed, usage.UsageEstimate))
-        estimate.asked, estimate.model = self.request, model
-        return estimate.estimate_prompt
+        for feed in self._feeds:
+            if isinstance(feed, usage.UsageEstimate):
+                feed.asked, feed.model = self.request, model
+                return feed.estimate_prompt
+        raise LookupError("none of the policies estimates")
 
     def feed(self, events: list[Event]) -> list[Event]:
         feeds = self._feeds

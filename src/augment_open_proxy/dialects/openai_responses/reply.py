@@ -79,8 +79,8 @@ class Responses:
     def items(self, reply: Reply) -> list[wire.OutputItem]:
         """The items of a reply."""
         output = [self.item(block, index) for index, block in enumerate(reply.blocks)]
-        if output and isinstance(output[-1], wire.MessageItem):
-            output[-1] = msgspec.structs.replace(output[-1], status=status_before(reply.end))
+        if output and isinstance(output[-1], wire.MessageItem) and status_before(reply.end) == "incomplete":
+            output[-1] = msgspec.structs.replace(output[-1], status="incomplete")
         return output
 
     def item(self, block: events.Block, index: int, status: str = "completed") -> wire.OutputItem:
