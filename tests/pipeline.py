@@ -19,7 +19,8 @@ TURN_ID = "00000000-0000-4000-8000-000000000001"
 CONVERSATION_ID = "00000000-0000-4000-8000-000000000002"
 CREATED = 1_750_000_000
 INPUT_ESTIMATE = 10
-POLICIES = policies(b"secret of the tests", TokenCounter())
+SECRET = b"secret of the tests"
+POLICIES = policies(SECRET, TokenCounter())
 
 
 def upstream_request(parsed: Parsed) -> bytes:

@@ -16,12 +16,11 @@ from augment_open_proxy.core.reply import fold
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import Delivery, Parsed
 from augment_open_proxy.policies.seal import unseal
-from tests.pipeline import INPUT_ESTIMATE, POLICIES, TURN_ID, reply_events, streamed, whole
+from tests.pipeline import INPUT_ESTIMATE, SECRET, TURN_ID, reply_events, streamed, whole
 from tests.properties.strategies import answers, any_bytes, cuts, places
 
 OUTPUTS: tuple[ThinkingOutput, ...] = get_args(ThinkingOutput)
 TOOLS = tuple(Tool(name, "", msgspec.Raw(b'{"type":"object"}')) for name in ("read", "apply_patch"))
-SECRET: bytes = POLICIES[0].keywords["secret"]  # type: ignore[attr-defined]
 DELTAS = {
     "text": {"text_delta": "text"},
     "thinking": {"thinking_delta": "thinking", "signature_delta": "signature"},

@@ -19,9 +19,8 @@ from augment_open_proxy.dialects.openai_responses.compaction import (
 )
 from augment_open_proxy.dialects.registry import DIALECTS
 from augment_open_proxy.policies.seal import SUMMARY, unseal
-from tests.pipeline import POLICIES, upstream_request, whole
+from tests.pipeline import SECRET, upstream_request, whole
 
-SECRET: bytes = POLICIES[0].keywords["secret"]  # type: ignore[attr-defined]
 HEX = "0123456789abcdef0123456789abcdef"
 OPENING = Opening(f"resp_{HEX}", 1_750_000_000, "gpt-5", 10)
 DONE = Finish("stop", 1, Usage(7, 5))
