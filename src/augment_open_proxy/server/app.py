@@ -19,7 +19,7 @@ from augment_open_proxy.dialects.registry import DIALECTS, nearest
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.record import CLIENT_CLOSED_REQUEST, Record
 from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
-from augment_open_proxy.policies.chain import of_counts, policies
+from augment_open_proxy.policies.chain import policies
 from augment_open_proxy.server import models
 from augment_open_proxy.server.answers import answer, error_response
 from augment_open_proxy.server.asgi import ClientLeft, Receive, Scope, Send, respond, with_headers
@@ -112,10 +112,7 @@ class App:
         self._sockets = Sockets(
             Responder(exchange, recall, stores, self.relays, log, self._guard), self._finish, settings.body_limit
         )
-        counting = TokenCounting(
-            resolver, recall, upstream.listing, counter, factor, of_counts(secret), settings.body_limit
-        )
-        counting.add_to(self._routes)
+        TokenCounting(resolver, recall, upstream.listing, counter, factor, secret, self.body_limit).add_to(self._routes)
         StoredResponses(stores, runs, self.relays).add_to(self._routes)
         places = shared.batches if shared is not None else None
         self.batches = BatchRunner(exchange, stores, renewal, log, settings.batch_concurrency, keys, places)

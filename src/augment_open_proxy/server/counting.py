@@ -1,7 +1,7 @@
 """The input tokens of a request (`/v1/messages/count_tokens`, `/v1/responses/input_tokens`), counted in a thread."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from augment_open_proxy.dialects.dialect import Dialect, Recalled
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.wire import InputTokens
 from augment_open_proxy.journal.record import Record
-from augment_open_proxy.policies.chain import Chain, Prepare
+from augment_open_proxy.policies.chain import Chain, of_counts
 from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Receive, Scope, Send
 from augment_open_proxy.server.body import read_body
@@ -58,14 +58,14 @@ class TokenCounting:
         listing: Listing,
         counter: TokenCounter,
         claude_factor: float,
-        policies: Sequence[Prepare],
+        secret: bytes,
         body_limit: int,
     ) -> None:
         self._recall = recall
         self._resolver = resolver
         self._listing = listing
         self._claude_factor = claude_factor
-        self._policies = policies
+        self._policies = of_counts(secret)
         self._body_limit = body_limit
         self._counter = counter
 
