@@ -468,12 +468,17 @@ def test_a_request_that_began_before_an_answer_was_out_has_all_its_time(monkeypa
         assert connection.answer().status == 200
 
 
-def test_of_a_refused_body_no_more_is_read_than_of_another() -> None:
+def test_the_rest_of_a_refused_body_is_read_so_that_its_client_sees_the_refusal() -> None:
     with running_proxy(body_limit=100_000) as proxy, connected(proxy) as connection:
-        connection.send(REFUSED + b"Transfer-Encoding: chunked\r\n\r\n")
+        connection.send(REFUSED + b"Content-Length: 300000\r\n\r\n")
         assert connection.answer().status == 415
-        connection.send(chunks(b"x" * 100_000) + GET)
+        connection.send(b"x" * 300_000 + GET)
         assert connection.answer().status == 200
+
+
+def test_a_refused_body_that_is_larger_than_any_may_be_has_a_moment_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "REST_SECONDS", 0.3)
+    with running_proxy(body_limit=100_000) as proxy, connected(proxy) as connection:
         connection.send(REFUSED + b"Transfer-Encoding: chunked\r\n\r\n")
         assert connection.answer().status == 415
         connection.send(chunks(b"x" * 100_001, end=b""))

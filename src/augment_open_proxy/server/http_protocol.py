@@ -23,6 +23,9 @@ HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers."""
 HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a later request, to the end of the head."""
+REST_SECONDS = 10.0
+"""For what is left of a refused body that is larger than any may be: a client that is cut off while it sends may not
+see the refusal."""
 LAST_HEAD_SECONDS = 0.5
 """For a head that is awaited when the proxy is stopped: the connection may have been opened just before, and one that
 is closed with a request unread is reset, so that its client learns nothing."""
@@ -120,9 +123,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._gets_on = True
         cycle: Any = self.cycle
         if cycle.response_complete:  # it was refused
+            before, limit = self._unread, self.config.ws_max_size  # that of any body
             self._unread += len(body)
-            if self._unread > self.config.ws_max_size:  # the limit of any body
-                self.transport.close()
+            if before <= limit < self._unread:
+                if self.timeout_keep_alive_task is not None:
+                    self.timeout_keep_alive_task.cancel()
+                    self.timeout_keep_alive_task = None
+                self._idle_for(REST_SECONDS)
             return
         if not cycle.body:
             cycle.body = b""  # to which the first piece, often the whole, is added without a copy
@@ -152,7 +159,11 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if self._is_in_head:
             return  # which has its own time
-        self._idle_until = self.loop.time() + self.timeout_keep_alive
+        self._idle_for(self.timeout_keep_alive)
+
+    def _idle_for(self, seconds: float) -> None:
+        """Close the connection then, unless another request begins."""
+        self._idle_until = self.loop.time() + seconds
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
 
