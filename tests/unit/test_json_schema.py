@@ -91,6 +91,35 @@ def test_a_schema_that_cannot_be_checked_is_refused_before_any_turn(given: Any) 
 
 
 @pytest.mark.parametrize(
+    ("opening", "closing", "value_opening", "value_closing"),
+    [
+        ('{"properties":{"a":', "}}", '{"a":', "}"),
+        ('{"items":', "}", "[", "]"),
+        ('{"unevaluatedItems":', "}", "[", "]"),
+        ('{"not":', "}", "", ""),
+        ('{"oneOf":[', "]}", "", ""),
+    ],
+)
+def test_how_deep_a_schema_may_be_does_not_depend_on_who_asks(
+    opening: str, closing: str, value_opening: str, value_closing: str
+) -> None:
+    """Where Python's own limit was met within `rpds`, it was a panic, and no exception that is handled."""
+
+    def deepest(frames: int) -> int:
+        if frames:
+            return deepest(frames - 1)
+        for depth in range(1, 80):
+            try:
+                schema(nested(opening, depth, closing)).errors(nested(value_opening, depth, value_closing))
+            except ProxyError as error:
+                assert "nested too deeply" in str(error)
+                return depth
+        return 0
+
+    assert 20 < deepest(0) == deepest(1) == deepest(30)
+
+
+@pytest.mark.parametrize(
     ("pattern", "good", "bad"),
     [
         (r"^\p{L}+$", "Grüße", "5"),

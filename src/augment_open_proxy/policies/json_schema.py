@@ -26,6 +26,8 @@ LONGEST_PATTERN = 2000
 """The longer a pattern, the less often `regex` looks at its time."""
 _TRIES = (50, 100_000)
 """A search is stopped soon, since most end sooner; one that needs more is begun anew with that."""
+_DEEPEST = 140
+"""Keywords within keywords: at six frames each they stay below Python's own limit, of which `rpds` makes a panic."""
 _MOST_ERRORS = 5
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
@@ -61,6 +63,7 @@ class _Work:
     """What may still be done. Validators hand it on as their format checker: they take along nothing else of ours."""
 
     def __init__(self) -> None:
+        self.depth = 0
         self._left = WORK
         self._compiled: dict[str, Any] = {}
 
@@ -148,18 +151,29 @@ def _evolve(self: Any, *, schema: Any, _resolver: Any = None) -> Any:
 
 def _counted(name: str, keyword: Keyword, validator: Any, value: Any, instance: Any, schema: Any) -> Errors:
     """A keyword, for what it may take: found by trying."""
-    spend = validator.format_checker.spend
+    work = validator.format_checker
+    work.depth += 1
+    try:
+        if work.depth > _DEEPEST:
+            raise RecursionError("it is nested too deeply")
+        work.spend(_price(name, value, instance))
+        for error in keyword(validator, value, instance, schema):
+            work.spend(30 + len(error.message) // 20)
+            yield error
+    finally:
+        work.depth -= 1
+
+
+def _price(name: str, value: Any, instance: Any) -> int:
     size = len(instance) if isinstance(instance, list | dict) else 0
-    spend(3 + size // 10 + (len(value) // 10 if isinstance(value, list | dict) else 0))
+    price = 3 + size // 10 + (len(value) // 10 if isinstance(value, list | dict) else 0)
     if name in _REFERENCES:
-        spend(20 + len(value))
+        price += 20 + len(value)
     elif name.startswith("unevaluated"):
-        spend(size * size)
+        price += size * size
     elif size and name in ("enum", "const", "uniqueItems"):
-        spend(len(repr((value, instance))) // 10)
-    for error in keyword(validator, value, instance, schema):
-        spend(30 + len(error.message) // 20)
-        yield error
+        price += len(repr((value, instance))) // 10
+    return price
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Errors:
