@@ -41,6 +41,11 @@ class Proxy:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
 
+    @property
+    def running(self) -> int:
+        """How many requests are being answered, those included that wait for their place."""
+        return len(self._server.server_state.tasks)
+
     def stop(self) -> None:
         """Do what a signal to stop does."""
         self.call(lambda: self._server.handle_exit(signal.SIGTERM, None))

@@ -76,7 +76,7 @@ def test_the_others_wait_and_follow_in_their_order() -> None:
         with Occupied(proxy):
             for number in range(4):
                 answers.append(pool.submit(ask, proxy, CHAT, "claude-sonnet-4-5", number % 2 == 0, f"number {number}"))
-                time.sleep(0.05)
+                proxy.wait_for(lambda: proxy.running == len(answers) + 1)
             assert len(proxy.simulator.requests) == 1
         assert all(answer.result(20).status == 200 for answer in answers)
         asked = [received.request.message for received in proxy.simulator.requests if received.request]
