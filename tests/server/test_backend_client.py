@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import gc
 import os
 import socket
@@ -13,6 +14,10 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.upstream import client as client_module
@@ -924,6 +929,9 @@ def tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
     return context
 
 
+NOW, DAY = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+
+
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
 def test_tls_with_a_trusted_certificate(run: Run, authority: trustme.CA, ca_file: Path, name: str) -> None:
     async def story(backend: Backend, client: Client) -> None:
@@ -952,6 +960,47 @@ def test_a_certificate_of_another_name_or_authority_is_not(run: Run, authority: 
 
     run(story, ca_file=ca_file, context=tls(authority, "other.test"))
     run(story, context=tls(authority, "localhost"))
+
+
+def careless(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """An authority whose certificates lack what RFC 5280 asks for, as companies' own often do; a server with one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "An authority")])
+    common = x509.CertificateBuilder(issuer, None, key.public_key(), 1, NOW - DAY, NOW + DAY)
+    name = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    root = common.subject_name(issuer).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=False)
+    leaf = common.subject_name(x509.Name([])).add_extension(name, critical=True)
+    root_file, leaf_file = folder / "root.pem", folder / "leaf.pem"
+    root_file.write_bytes(root.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    leaf_file.write_bytes(
+        leaf.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(leaf_file)
+    return root_file, context
+
+
+def test_a_careless_authority_is_trusted_by_every_python(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.13 begins to refuse them; Node, and so Augment's own CLI, does not."""
+    file, context = careless(tmp_path)
+    as_ever = ssl.create_default_context
+
+    def as_of_3_13() -> ssl.SSLContext:
+        made = as_ever()
+        made.verify_flags |= ssl.VERIFY_X509_STRICT
+        return made
+
+    monkeypatch.setattr(ssl, "create_default_context", as_of_3_13)
+
+    async def story(backend: Backend, client: Client) -> None:
+        backend.says(OK)
+        async with client.stream(f"https://localhost:{backend.port}/x", HEADERS, b"") as answer:
+            assert await body_of(answer) == b"hi"
+
+    run(story, ca_file=file, context=context)
 
 
 def test_plain_http_where_tls_is_spoken_is_an_error(run: Run, authority: trustme.CA, ca_file: Path) -> None:

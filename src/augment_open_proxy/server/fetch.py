@@ -9,7 +9,6 @@ check, and going around it would ignore what the user set. NO_PROXY is the way o
 import asyncio
 import re
 import socket
-import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -24,6 +23,7 @@ from yarl import URL
 from augment_open_proxy import __version__
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.server.files import Fetched
+from augment_open_proxy.upstream.http.opening import trusting
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -177,15 +177,12 @@ class Fetcher:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            context = ssl.create_default_context()
-            if self._ca_file is not None:
-                context.load_verify_locations(self._ca_file)
             # No DNS cache and no kept connections: what is connected to was checked for this very request.
             connector = aiohttp.TCPConnector(
                 resolver=_CheckedResolver(self._resolve, self._allowed),
                 use_dns_cache=False,
                 force_close=True,
-                ssl=context,
+                ssl=trusting(self._ca_file),
                 socket_factory=self._socket,
             )
             self._session = aiohttp.ClientSession(

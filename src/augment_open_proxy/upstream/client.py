@@ -18,7 +18,7 @@ from augment_open_proxy.upstream import problems
 from augment_open_proxy.upstream.http.address import Address, AddressError, HeaderError, parse_address
 from augment_open_proxy.upstream.http.coding import CodingError, UnknownCodingError, Unpacker, unpacker_of
 from augment_open_proxy.upstream.http.connection import Connection, Take
-from augment_open_proxy.upstream.http.opening import open_connection
+from augment_open_proxy.upstream.http.opening import open_connection, trusting
 from augment_open_proxy.upstream.http.pool import Pool
 from augment_open_proxy.upstream.http.proxying import ProxyUnusableError, environment_proxies
 
@@ -223,10 +223,8 @@ class Client:
     def __init__(self, timeouts: Timeouts, ca_file: Path | None = None) -> None:
         """`ca_file` is a PEM file of CAs to trust beside the system's."""
         self._timeouts = timeouts
-        self._context = ssl.create_default_context()
+        self._context = trusting(ca_file)
         self._context.set_alpn_protocols(["http/1.1"])
-        if ca_file is not None:
-            self._context.load_verify_locations(ca_file)
         self._connect = Limit(timeouts.connect, "could not be reached within", "AOP_CONNECT_TIMEOUT_MS", "again")
         self._known_limits: dict[Patience, _Limits] = {}
         self._proxies = environment_proxies()

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from itertools import chain, zip_longest
+from pathlib import Path
 from typing import Any
 
 from augment_open_proxy.upstream.http.address import Address
@@ -15,6 +16,18 @@ NEXT_ADDRESS_AFTER = 0.25
 """Seconds after which a name's next address is tried beside the one before (RFC 8305, "Connection Attempt Delay")."""
 
 AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+
+
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """What trusts the system's authorities, and those of the PEM file.
+
+    From Python 3.13 on, those that lack what RFC 5280 asks for would be refused, as companies' own often do.
+    """
+    context = ssl.create_default_context()
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 async def open_connection(address: Address, context: ssl.SSLContext, connection: Connection) -> None:
