@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import gc
 import os
+import re
 import socket
 import ssl
 import zlib
@@ -910,6 +911,9 @@ def test_a_backend_that_is_not_there_is_told(run: Run) -> None:
 # ---------------------------------------------------------------- TLS
 
 
+NOW, DAY = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+
+
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
@@ -922,14 +926,13 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
     return file
 
 
-def tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+def tls(authority: trustme.CA, *names: str, days: tuple[int, int] = (-1, 1)) -> ssl.SSLContext:
+    """A server whose certificate is good from the first of the days, counted from now, until the second."""
+    begin, end = (NOW + DAY * number for number in days)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["h2", "http/1.1"])
-    authority.issue_cert(*names).configure_cert(context)
+    authority.issue_cert(*names, not_before=begin, not_after=end).configure_cert(context)
     return context
-
-
-NOW, DAY = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
@@ -950,15 +953,44 @@ def test_tls_with_a_trusted_certificate(run: Run, authority: trustme.CA, ca_file
     run(story, ca_file=ca_file, context=tls(authority, name))
 
 
-def test_a_certificate_of_another_name_or_authority_is_not(run: Run, authority: trustme.CA, ca_file: Path) -> None:
+@pytest.mark.parametrize(
+    ("host", "name", "days", "reason"),
+    [
+        (
+            "localhost",
+            "other.test",
+            (-1, 1),
+            "(Hostname mismatch, certificate is not valid for 'localhost'); check its",
+        ),
+        ("127.0.0.1", "other.test", (-1, 1), "certificate is not valid for '127.0.0.1'); check its address."),
+        ("localhost", "localhost", (-2, -1), "(certificate has expired); check the clock of this machine."),
+        ("localhost", "localhost", (1, 2), "(certificate is not yet valid); check the clock of this machine."),
+    ],
+)
+def test_a_certificate_of_another_name_or_time_is_not(
+    run: Run, authority: trustme.CA, ca_file: Path, host: str, name: str, days: tuple[int, int], reason: str
+) -> None:
+    """A CA file would not help."""
+
+    async def story(backend: Backend, client: Client) -> None:
+        problem = await problem_of(client.stream(f"https://{host}:{backend.port}/", HEADERS, b"").__aenter__())
+        assert problem.message.startswith("The certificate of the Augment backend is not trusted (")
+        assert reason in problem.message
+        assert "AOP_CA_FILE" not in problem.message
+        assert problem.remedy is None
+        assert not backend.requests
+
+    run(story, ca_file=ca_file, context=tls(authority, name, days=days))
+
+
+def test_a_certificate_of_another_authority_is_not(run: Run, authority: trustme.CA) -> None:
     async def story(backend: Backend, client: Client) -> None:
         problem = await problem_of(client.stream(f"https://localhost:{backend.port}/", HEADERS, b"").__aenter__())
-        assert problem.message.startswith("The certificate of the Augment backend is not trusted (")
+        assert problem.message.startswith("The certificate of the Augment backend is not trusted (unable to get local")
         assert "AOP_CA_FILE" in problem.message
         assert problem.remedy is None
         assert not backend.requests
 
-    run(story, ca_file=ca_file, context=tls(authority, "other.test"))
     run(story, context=tls(authority, "localhost"))
 
 
@@ -1151,7 +1183,10 @@ def test_plain_http_is_asked_of_the_proxy(run: Run, authority: trustme.CA, ca_fi
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "status 407 Proxy Auth"),
+        (
+            b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+            "status 407 Proxy Authentication Required: its URL must have the right user and password",
+        ),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "status 502 Bad Gateway"),
         (b"SSH-2.0\r\n\r\n", "its answer is not valid HTTP"),
         (b"x" * 100_000, "its answer has no end"),
@@ -1168,6 +1203,38 @@ def test_a_proxy_that_opens_no_tunnel_is_told(run: Run, ca_file: Path, answer: b
         assert problem.message.startswith("The HTTP proxy (HTTPS_PROXY) cannot be used: ")
         assert reason in problem.message
         assert "secret" not in problem.message
+
+    run(story)
+
+
+def test_a_proxy_whose_certificate_is_not_trusted_is_told(run: Run, authority: trustme.CA, ca_file: Path) -> None:
+    async def story(backend: Backend, _: Client) -> None:
+        proxy = HttpProxy(backend.port)
+        async with through(proxy, "https://", ca_file, tls(trustme.CA(), "127.0.0.1")) as client:
+            problem = await problem_of(client.stream("https://tenant.test/x", HEADERS, b"{}").__aenter__())
+        assert "cannot be used: its certificate is not trusted (unable to get local issuer" in problem.message
+        assert "AOP_CA_FILE" in problem.message
+
+    run(story)
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_proxy_that_speaks_no_tls_is_told(
+    run: Run, ca_file: Path, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where HTTPS_PROXY begins with https:// though it should not."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        writer.write(said)
+        writer.close()
+
+    async def story(backend: Backend, _: Client) -> None:
+        proxy = HttpProxy(backend.port)
+        monkeypatch.setattr(proxy, "handle", hang_up)
+        async with through(proxy, "https://", ca_file, None) as client:
+            problem = await problem_of(client.stream("https://tenant.test/x", HEADERS, b"{}").__aenter__())
+        assert re.search(r"cannot be used: \S.*; perhaps its URL must begin with http://\.$", problem.message)
 
     run(story)
 
@@ -1195,7 +1262,12 @@ def test_a_backend_in_the_tunnel_must_be_trusted(run: Run, authority: trustme.CA
 
 
 @pytest.mark.parametrize(
-    ("url", "reason"), [("http://127.0.0.1:9", "Connect"), ("socks5://127.0.0.1:1080", "not socks5://")]
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:9", "Connect"),
+        ("socks5://127.0.0.1:1080", "not socks5://"),
+        ("http://proxy..test:80", "its URL is not valid"),
+    ],
 )
 def test_a_proxy_that_cannot_be_used_is_told(run: Run, url: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy"):

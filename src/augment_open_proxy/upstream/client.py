@@ -17,8 +17,8 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, Remed
 from augment_open_proxy.upstream import problems
 from augment_open_proxy.upstream.http.address import Address, AddressError, HeaderError, parse_address
 from augment_open_proxy.upstream.http.coding import CodingError, UnknownCodingError, Unpacker, unpacker_of
-from augment_open_proxy.upstream.http.connection import Connection, Take
-from augment_open_proxy.upstream.http.opening import open_connection, trusting
+from augment_open_proxy.upstream.http.connection import Connection, Take, reason_of
+from augment_open_proxy.upstream.http.opening import distrust, open_connection, trusting
 from augment_open_proxy.upstream.http.pool import Pool
 from augment_open_proxy.upstream.http.proxying import ProxyUnusableError, environment_proxies
 
@@ -347,17 +347,9 @@ def _seconds(retry_after: bytes) -> float | None:
 
 def _unreachable(error: OSError) -> Problem:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Problem(
-            ErrorKind.BACKEND,
-            f"The certificate of the Augment backend is not trusted ({error.verify_message}); behind a "
-            "company's proxy, name its CA file in AOP_CA_FILE.",
-        )
-    reason = error.strerror or str(error) or type(error).__name__
-    return Problem(
-        ErrorKind.BACKEND,
-        f"The Augment backend cannot be reached: {reason}. Check the network, and AUGMENT_API_URL.",
-        remedy="again",
-    )
+        return Problem(ErrorKind.BACKEND, f"The certificate of the Augment backend is not trusted {distrust(error)}.")
+    message = f"The Augment backend cannot be reached: {reason_of(error)}. Check the network, and AUGMENT_API_URL."
+    return Problem(ErrorKind.BACKEND, message, remedy="again")
 
 
 def _proxy_unusable(error: ProxyUnusableError) -> Problem:

@@ -286,7 +286,7 @@ class Connection(asyncio.Protocol):
             if self.has_head and self._ends_with_connection and error is None:
                 self.is_complete = True
             else:
-                self.failure = _reason(error, has_begun=self.has_head)
+                self.failure = reason_of(error) if error else "the answer was cut off" if self.has_head else _CLOSED
         self._transport.abort()
         self._on_lost(self)
         self._wake()
@@ -341,7 +341,6 @@ _CLOSED = "the connection was closed"
 _TOO_LARGE = f"its head is larger than {HEAD_LIMIT} bytes"
 
 
-def _reason(error: Exception | None, *, has_begun: bool) -> str:
-    if error is not None:
-        return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return "the answer was cut off" if has_begun else _CLOSED
+def reason_of(error: Exception) -> str:
+    """In words, without the number of a system's error."""
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or _CLOSED

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from augment_open_proxy.upstream.http.address import Address
-from augment_open_proxy.upstream.http.connection import Connection
+from augment_open_proxy.upstream.http.connection import Connection, reason_of
 from augment_open_proxy.upstream.http.proxying import Proxy, ProxyUnusableError, Tunnel
 
 NEXT_ADDRESS_AFTER = 0.25
@@ -28,6 +28,18 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
+
+
+def distrust(error: ssl.SSLCertVerificationError) -> str:
+    """Why a certificate is not trusted, in brackets, and what might help."""
+    match error.verify_code:
+        case 9 | 10:  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+            advice = "check the clock of this machine"
+        case 62 | 64:  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+            advice = "check its address"
+        case _:
+            advice = "behind a company's proxy, name its CA file in AOP_CA_FILE"
+    return f"({error.verify_message.rstrip('.')}); {advice}"
 
 
 async def open_connection(address: Address, context: ssl.SSLContext, connection: Connection) -> None:
@@ -56,8 +68,11 @@ async def _open_through(proxy: Proxy, address: Address, context: ssl.SSLContext,
             ssl=context if proxy.secure else None,
             server_hostname=proxy.host if proxy.secure else None,
         )
+    except ssl.SSLCertVerificationError as error:
+        raise ProxyUnusableError(f"its certificate is not trusted {distrust(error)}") from error
     except OSError as error:
-        raise ProxyUnusableError(error.strerror or str(error)) from error
+        advice = "; perhaps its URL must begin with http://" if proxy.secure else ""
+        raise ProxyUnusableError(f"{reason_of(error)}{advice}") from error
     if tunnel is None:
         return
     try:

@@ -53,7 +53,7 @@ def parse_proxy(url: str) -> Proxy:
     """A proxy as variables name it: `[http[s]://][user:password@]host[:port]`. Raises `ProxyUnusableError`."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        host, port = parts.hostname, parts.port
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
     except ValueError:
         raise ProxyUnusableError("its URL is not valid") from None
     if parts.scheme not in ("http", "https"):
@@ -112,5 +112,6 @@ def _refusal(head: bytes, rest: bytes) -> str | None:
     status = int(answer[1])
     if not 200 <= status < 300:
         reason = (answer[2] or b"").decode("latin-1")[:100]
-        return f"it answered with status {status} {reason}".rstrip()
+        advice = ": its URL must have the right user and password" if status == 407 else ""
+        return f"it answered with status {status} {reason}".rstrip() + advice
     return "it sent something before it was spoken to" if rest else None
