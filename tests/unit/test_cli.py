@@ -1,5 +1,6 @@
 """The command line and the banner, with a stand-in for the server."""
 
+import io
 import json
 import os
 import socket
@@ -121,6 +122,15 @@ def test_models_are_one_a_line(server: Server, capsys: pytest.CaptureFixture[str
 def test_models_as_json_are_the_object_of_v1_models(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(render_list(server.list_models(Settings()), {}))
+
+
+def test_a_name_that_the_output_cannot_show_is_listed_in_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a command's output is read by another on Windows."""
+    assert main(["keys", "create", "\u65e5"]) == 0
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "cp1252", write_through=True))
+    assert main(["keys", "list"]) == 0
+    assert out.getvalue().splitlines()[1].startswith(b"\\u65e5 ")
 
 
 def test_a_reader_that_left_is_no_error(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -297,7 +297,7 @@ class Settings:
         "",
         parsers.optional(parsers.existing_file),
         "--config FILE",
-        "TOML file of settings, instead of the user's own (see below)",
+        "TOML file of settings, instead of the user's own",
     )
     notices: tuple[str, ...] = ()
     """What the user should know of how the settings were given."""
