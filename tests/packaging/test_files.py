@@ -1,10 +1,14 @@
 """What the files around the package must agree on: settings, versions, users, targets, owners."""
 
+import os
 import re
+import runpy
 import shutil
+import ssl
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +30,34 @@ def environment_of_compose() -> dict[str, str]:
     )
     assert block is not None
     return dict(re.findall(r"^      ([A-Z_]+):[ ]?(.*)$", block[1], re.M))
+
+
+# --- The single file ---
+
+
+@pytest.mark.parametrize(
+    ("built_in", "given", "wanted"),
+    [
+        (None, {}, {"SSL_CERT_FILE": "authorities.pem"}),
+        (None, {"SSL_CERT_FILE": "mine.pem"}, {"SSL_CERT_FILE": "mine.pem"}),
+        ("built-in.pem", {}, {}),
+    ],
+)
+def test_the_single_file_finds_the_authorities_of_a_system_that_keeps_them_elsewhere(
+    built_in: str | None,
+    given: dict[str, str],
+    wanted: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OpenSSL knows one place: on Linux Debian's, on macOS that of the Python that built the file."""
+    monkeypatch.chdir(tmp_path)
+    Path("authorities.pem").touch()
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=built_in, capath=None))
+    monkeypatch.setattr(os, "environ", given)
+    program = runpy.run_path(str(ROOT / "deploy/binary/program.py"))
+    program["find_authorities"](("missing.pem", "authorities.pem"))
+    assert given == wanted
 
 
 # --- Compose ---
