@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import trustme
 
 from augment_open_proxy import __version__
 from augment_open_proxy.cli import banner, main
+from augment_open_proxy.server import stopping
 from augment_open_proxy.server.models import render_list
 from augment_open_proxy.server.stopping import Stop
 from augment_open_proxy.settings import Settings, load
@@ -144,6 +147,16 @@ def test_a_reader_that_left_is_no_error(server: Server, tmp_path: Path, monkeypa
 
         monkeypatch.setattr(sys, "stdout", Closed())
         assert main(["models"]) == 0
+
+
+def test_ctrl_break_asks_for_a_stop_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has it, and sends it when the console is closed; another signal stands in for it here."""
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    on_windows = runpy.run_path(stopping.__file__)
+    assert signal.SIGUSR1 in on_windows["SIGNALS"]
+    with on_windows["Stop"]() as stop:
+        signal.raise_signal(signal.SIGUSR1)
+    assert stop.count == 1
 
 
 # --- Flags ---
