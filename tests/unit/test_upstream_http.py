@@ -616,6 +616,23 @@ def test_none_that_answers_is_the_first_one_s_error(monkeypatch: pytest.MonkeyPa
     assert refused.value is first
 
 
+def test_a_backend_that_is_gone_without_a_word_is_found_out_within_minutes() -> None:
+    """As where a VPN has ended or a firewall forgot the connection; a model may be silent for half an hour."""
+
+    async def story() -> float:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        async with server:
+            sock = await opening.connected_socket("127.0.0.1", server.sockets[0].getsockname()[1])
+            with sock:
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                first = "TCP_KEEPALIVE" if sys.platform == "darwin" else "TCP_KEEPIDLE"
+                names = (first, "TCP_KEEPINTVL", "TCP_KEEPCNT")
+                idle, pause, number = (sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names)
+                return idle + pause * number
+
+    assert asyncio.run(story()) <= 120
+
+
 def test_importing_the_client_loads_no_other() -> None:
     code = "import sys, augment_open_proxy.upstream.client; print({'aiohttp', 'yarl', 'http.client'} & {*sys.modules})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)

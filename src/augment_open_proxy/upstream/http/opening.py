@@ -15,6 +15,11 @@ from augment_open_proxy.upstream.http.proxying import Proxy, ProxyUnusableError,
 NEXT_ADDRESS_AFTER = 0.25
 """Seconds after which a name's next address is tried beside the one before (RFC 8305, "Connection Attempt Delay")."""
 
+KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds, and a number, after which one who is gone without a word is found out, and firewalls are reminded. The first
+is called as the second on macOS.
+"""
+
 AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
@@ -125,6 +130,10 @@ async def _connect(address: AddressInfo) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEP_ALIVE.items():
+            if option := getattr(socket, name, 0):
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
         await asyncio.get_running_loop().sock_connect(sock, target)
     except BaseException:
         sock.close()
