@@ -18,6 +18,8 @@ import trustme
 
 from augment_open_proxy import __version__
 from augment_open_proxy.cli import banner, main
+from augment_open_proxy.journal.log import Log
+from augment_open_proxy.journal.record import Record
 from augment_open_proxy.server import stopping
 from augment_open_proxy.server.models import render_list
 from augment_open_proxy.server.stopping import Stop
@@ -127,13 +129,15 @@ def test_models_as_json_are_the_object_of_v1_models(server: Server, capsys: pyte
     assert json.loads(capsys.readouterr().out) == json.loads(render_list(server.list_models(Settings()), {}))
 
 
-def test_a_name_that_the_output_cannot_show_is_listed_in_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where a command's output is read by another on Windows."""
+def test_what_the_output_s_encoding_has_not_is_shown_in_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a command's output, or the log, is read by another program on Windows."""
     assert main(["keys", "create", "\u65e5"]) == 0
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "cp1252", write_through=True))
     assert main(["keys", "list"]) == 0
     assert out.getvalue().splitlines()[1].startswith(b"\\u65e5 ")
+    Log("info", "text").write(Record("POST", "/\u65e5", 0.0))
+    assert b'POST "/\\u65e5" ?' in out.getvalue()
 
 
 def test_a_reader_that_left_is_no_error(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -316,15 +316,6 @@ def test_a_stdout_that_takes_nothing_is_no_reason_to_fail(stdout: Any, monkeypat
     Log("info", "text").write(chat())
 
 
-def test_a_record_that_stdouts_encoding_cannot_carry_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    buffer = io.BytesIO()
-    stdout = io.TextIOWrapper(buffer, encoding="cp1252", newline="\n")
-    monkeypatch.setattr(sys, "stdout", stdout)
-    Log("body", "text").write(chat(request={"x": "大きい 😀"}))
-    assert buffer.getvalue().count(b"\n") == 2
-    assert REQUEST_ID.encode() in buffer.getvalue()
-
-
 # --- What the recorder sees ---
 
 OPENING = Opening("chatcmpl-1", 1, "m", 10)

@@ -256,17 +256,8 @@ class Stdout:
 
 def _write_stdout(line: str) -> None:
     """Write and flush. A reader that went away, or a full disk, must not end the requests."""
-    stdout = sys.stdout
-    if stdout is None:  # as under pythonw
-        return
-    try:
-        stdout.write(line)
-    except UnicodeEncodeError:
-        encoding = stdout.encoding or "ascii"
-        line = line.encode(encoding, "backslashreplace").decode(encoding)
-        with contextlib.suppress(OSError, ValueError):
-            stdout.write(line)
-    except (OSError, ValueError):
+    if sys.stdout is None:  # as under pythonw
         return
     with contextlib.suppress(OSError, ValueError):
-        stdout.flush()
+        sys.stdout.write(line)
+        sys.stdout.flush()
