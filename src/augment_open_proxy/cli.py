@@ -115,11 +115,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _reason(error: Exception) -> str:
-    """In words, without the number of a system's error."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"{APP_NAME}: {message}\n")
     return code
@@ -287,7 +282,8 @@ def _health(settings: Settings) -> int:
         connection.request("GET", "/livez")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        return _fail(f"no answer on port {settings.port} of {host}: {_reason(error)}", 1)
+        reason = getattr(error, "strerror", None) or error  # without the number of a system's error
+        return _fail(f"no answer on port {settings.port} of {host}: {reason}", 1)
     finally:
         connection.close()
     return 0 if status == 200 else _fail(f"port {settings.port} of {host} answers with status {status}", 1)
