@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import socket
 
     from augment_open_proxy.server.keys import KeyFile
-    from augment_open_proxy.server.ready import Ready
+    from augment_open_proxy.server.provision import Ready
 
 CLIENT_HINTS = (
     ("Claude Code", "ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN={key} claude"),

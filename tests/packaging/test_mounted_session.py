@@ -8,7 +8,7 @@ import pytest
 
 from augment_open_proxy.cli import banner
 from augment_open_proxy.core.errors import ProxyError
-from augment_open_proxy.server.ready import Ready
+from augment_open_proxy.server.provision import Ready
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.upstream.credentials import CredentialSource
 

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from augment_open_proxy.cli import banner
 from augment_open_proxy.server import keys as keys_module
 from augment_open_proxy.server.keys import Key, KeyFile, digest
-from augment_open_proxy.server.ready import Ready
+from augment_open_proxy.server.provision import Ready
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.simulator.steps import Send, Stall
 from augment_open_proxy.state import StateFolder

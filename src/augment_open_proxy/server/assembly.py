@@ -13,8 +13,7 @@ from augment_open_proxy.journal.store.opening import MEMORY, SQLITE, Stores, def
 from augment_open_proxy.journal.store.opening import describe as describe_store
 from augment_open_proxy.server.app import App
 from augment_open_proxy.server.files import Files
-from augment_open_proxy.server.provision import client_keys, needs_key, seal_secret
-from augment_open_proxy.server.ready import Ready
+from augment_open_proxy.server.provision import Ready, client_keys, needs_key, seal_secret
 from augment_open_proxy.server.renewal import Renewal
 from augment_open_proxy.server.runs import Runs
 from augment_open_proxy.settings import Settings

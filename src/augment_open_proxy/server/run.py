@@ -18,9 +18,8 @@ import uvicorn
 from augment_open_proxy.journal.log import Formatter, Log
 from augment_open_proxy.server.app import App
 from augment_open_proxy.server.assembly import open_app
-from augment_open_proxy.server.demo import simulated
 from augment_open_proxy.server.http_protocol import HttpProtocol
-from augment_open_proxy.server.ready import Ready
+from augment_open_proxy.server.provision import Ready, simulated
 from augment_open_proxy.server.stopping import Stop
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.upstream.catalog import BUILT_IN, Catalog, Model

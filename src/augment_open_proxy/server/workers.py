@@ -26,10 +26,8 @@ import msgspec
 from msgspec import Struct
 
 from augment_open_proxy.journal.store.opening import MEMORY, default_url
-from augment_open_proxy.server.demo import simulated
 from augment_open_proxy.server.listen import divided
-from augment_open_proxy.server.provision import client_keys, seal_secret
-from augment_open_proxy.server.ready import Ready
+from augment_open_proxy.server.provision import Ready, client_keys, seal_secret, simulated
 from augment_open_proxy.server.shared import Shared
 from augment_open_proxy.server.shares import SAVE_EVERY
 from augment_open_proxy.server.stopping import SIGNALS, Stop
