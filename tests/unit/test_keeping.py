@@ -231,10 +231,16 @@ def test_the_reply_goes_out_all_the_same_and_says_that_it_is_not_stored(
     assert record.getMessage().startswith("resp_1 could not be stored")
 
 
-def test_a_store_that_cannot_be_had_takes_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    given_on(Store(opening=StoreUnavailable("no disk")), (0, [OPENING, FINISH]))
+@pytest.mark.parametrize(
+    ("trouble", "reason"), [("cannot be opened", "no disk"), ("hangs", "the store does not answer")]
+)
+def test_a_store_that_cannot_be_had_takes_one_line_of_the_log(
+    trouble: str, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.01)
+    given_on(TROUBLE[trouble](), (0, [OPENING, FINISH]))
     [record] = caplog.records
-    assert (record.getMessage(), record.exc_info) == ("resp_1 could not be stored: no disk", None)
+    assert (record.getMessage(), record.exc_info) == (f"resp_1 could not be stored: {reason}", None)
 
 
 def test_only_the_end_that_waited_for_the_store_says_so() -> None:

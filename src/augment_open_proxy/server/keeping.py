@@ -132,8 +132,8 @@ async def save(stores: Stores, turn: Turn, items_of: ItemsOf, *, is_new: bool = 
             store = await stores.open()
             items = items_of(turn) if turn.conversation and turn.is_whole else ()
             await store.turns.save(turn, items, is_new=is_new)
-    except StoreUnavailable as error:
-        _log.error("%s could not be stored: %s", turn.id, error)
+    except (StoreUnavailable, TimeoutError) as error:
+        _log.error("%s could not be stored: %s", turn.id, str(error) or "the store does not answer")
         return False
     except Exception:
         _log.exception("%s could not be stored", turn.id)
