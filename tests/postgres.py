@@ -58,6 +58,17 @@ class Postgres:
         name = url.rpartition("/")[2]
         self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
 
+    @contextlib.contextmanager
+    def away(self, url: str) -> Iterator[None]:
+        """Meanwhile nobody is connected to a database, and nobody can be."""
+        name = url.rpartition("/")[2]
+        self.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        self.disconnect(url)
+        try:
+            yield
+        finally:
+            self.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
     def execute(self, sql: str, database: str = "postgres") -> str:
         """What psql prints for `sql`."""
         where = ["-h", str(self._folder), "-p", str(self._port), "-U", "tester", "-d", database]

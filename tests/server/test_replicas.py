@@ -14,7 +14,10 @@ import pytest
 
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Page, Turn
+from augment_open_proxy.server import runs
 from augment_open_proxy.server.keys import owner_of
+from augment_open_proxy.server.runs import FLUSH
+from tests.postgres import Postgres
 from tests.server.test_process import running, url_in
 from tests.server.test_stored_responses import RESPONSES, ask, call, events, eventually, over
 from tests.servers import Proxy, running_proxy
@@ -68,6 +71,51 @@ def test_a_summary_made_by_one_is_read_by_the_other(pair: Pair) -> None:
     compacted = ask(first, "Plant a tree.", path="/compact")
     ask(second, [*compacted["output"], {"role": "user", "content": "Where?"}])
     assert "A tree was planted." in second.simulator.requests[-1].body.decode()
+
+
+# ------------------------------------------------------------------- no store
+
+
+def test_a_run_and_who_follows_it_elsewhere_wait_for_the_store(
+    postgres: Postgres, postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    given: dict[str, Any] = {"store": postgres_url, "secret": "shared"}
+    with running_proxy(**given) as first, running_proxy(**given) as second:
+        begun = ask(first, "Hi.", background=True, model="claude-sim-slow")
+        followed = following(second, begun["id"])
+        next(followed)
+        with postgres.away(postgres_url):
+            first.wait_for(lambda: first.simulator.open_calls == 0)
+            time.sleep(2 * FLUSH)
+        ended = over(second, begun["id"])
+        assert ended["status"] == "completed"
+        assert list(followed)[-1]["response"] == ended
+    assert not [record.getMessage() for record in caplog.records if record.exc_info]
+    assert len([record for record in caplog.records if record.getMessage().startswith("events of")]) == 1
+
+
+def test_who_follows_a_run_elsewhere_is_told_of_a_store_that_stays_away(
+    postgres: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runs, "PATIENCE", 0.1)
+    given: dict[str, Any] = {"store": postgres_url, "secret": "shared", "shutdown_grace": 0.1}
+    with running_proxy(**given) as first, running_proxy(**given) as second:
+        begun = ask(first, "Hi.", background=True, model="claude-sim-stall")
+        followed = following(second, begun["id"])
+        next(followed)
+        with postgres.away(postgres_url):
+            error = list(followed)[-1]["response"]["error"]
+    assert error["message"].startswith("What is stored cannot be reached")
+    assert not [record.getMessage() for record in caplog.records if record.exc_info]
+
+
+def following(proxy: Proxy, response_id: str) -> Iterator[dict[str, Any]]:
+    """The events of a response, as they come."""
+    path = f"{proxy.url}{RESPONSES}/{response_id}?stream=true"
+    with httpx.stream("GET", path, headers={"authorization": "Bearer k"}, timeout=20) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                yield json.loads(line[6:])
 
 
 # ---------------------------------------------------------------------- killed

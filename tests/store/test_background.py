@@ -145,7 +145,7 @@ async def test_a_turn_whose_process_died_fails_where_it_was_left(
         assert end == found.failure
         assert isinstance(end, Failure)
         assert end.problem.kind is ErrorKind.INTERNAL
-        assert end.problem.message == "The proxy stopped before the response ended."
+        assert end.problem.message == "The proxy stopped, or lost its store, before the response ended."
 
 
 @pytest.mark.parametrize("reader", ["load", "chain", "page", "events_after"])

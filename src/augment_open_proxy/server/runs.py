@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, closing
-from augment_open_proxy.journal.store.opening import Stores
+from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
 from augment_open_proxy.journal.store.records import Turn
 from augment_open_proxy.server.flow import Sink, Source, Waiting, put
-from augment_open_proxy.server.keeping import ItemsOf, opened, save, with_replies
+from augment_open_proxy.server.keeping import ItemsOf, opened, save, store_problem, with_replies
 from augment_open_proxy.server.renewal import Renewal
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ FLUSH = 0.25
 """Seconds that events may wait until they are stored, and between two looks at another process' run."""
 CANCEL_WAIT = 10.0
 """Seconds that a client waits for the end of a run elsewhere."""
+PATIENCE = 60.0
+"""Seconds that the end of a run, and who follows it elsewhere, wait for a store that is away."""
+SAVE_AGAIN = 1.0
 _PROBLEM = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
 _STOPPED = Problem(ErrorKind.INTERNAL, "The proxy was stopped before the response ended.")
 
@@ -46,23 +49,22 @@ class Run:
         self._stored = 0
         self._chunks = 0
         self._end: Event = Cancelled()
+        self.is_over = False
 
     async def drain(self, source: Source) -> None:
         """Produce the reply to its end, whatever that is."""
         flushing = asyncio.create_task(self._flush())
-        is_over = False
 
         def feed(_: int, events: list[Event]) -> Waiting:
-            nonlocal is_over
-            is_over = isinstance(events[-1], Finish | Failure)
-            if is_over:
-                return self._finish(events, flushing)
+            self.is_over = isinstance(events[-1], Finish | Failure)
+            if self.is_over:
+                return self._finish(events, flushing, PATIENCE)
             self._publish(events)
             return None
 
         try:
             await source(feed)
-            if not is_over:
+            if not self.is_over:
                 raise RuntimeError("a reply must end with a terminal event")
         except asyncio.CancelledError:
             await self._finish(self._ending(self._end), flushing)
@@ -101,16 +103,20 @@ class Run:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _finish(self, events: list[Event], flushing: "asyncio.Task[None]") -> None:
+    async def _finish(self, events: list[Event], flushing: "asyncio.Task[None]", patience: float = 0.0) -> None:
         flushing.cancel()
         with suppress(asyncio.CancelledError):
             await flushing
-        whole = [*self.events, *events]
-        await save(self._stores, with_replies(self._turn, [whole]), self._items_of)
+        whole = with_replies(self._turn, [[*self.events, *events]])
+        end = asyncio.get_running_loop().time() + patience
+        while not await save(self._stores, whole, self._items_of) and asyncio.get_running_loop().time() < end:
+            (await self._stores.open()).turns.hold(whole.id)
+            await asyncio.sleep(SAVE_AGAIN)
         self._publish(events)
 
     async def _flush(self) -> None:
         """Store what has come, so that other processes can follow, and a crash loses little."""
+        is_lost = False
         while True:
             await asyncio.sleep(FLUSH)
             if self._stored < len(self.events):
@@ -118,9 +124,14 @@ class Run:
                 try:
                     store = await self._stores.open()
                     await store.turns.append(self._turn.id, self._chunks, events)
+                except StoreUnavailable as error:
+                    if not is_lost:
+                        _log.warning("events of %s wait for the store: %s", self._turn.id, error)
+                    is_lost = True
                 except Exception:
                     _log.exception("events of %s could not be stored yet", self._turn.id)
                 else:
+                    is_lost = False
                     self._stored += len(events)
                     self._chunks += 1
 
@@ -157,9 +168,17 @@ class Runs:
             await put(sink, 0, list(turn.replies[0]))
             return
         had, is_over = 0, False
+        loop = asyncio.get_running_loop()
+        seen = loop.time()
         while not is_over:
-            store = await opened(self._stores)
-            events, is_over = await store.turns.events_after(turn.id, turn.owner, had)
+            events: list[Event] = []
+            try:
+                store = await self._stores.open()
+                events, is_over = await store.turns.events_after(turn.id, turn.owner, had)
+                seen = loop.time()
+            except StoreUnavailable as error:
+                if loop.time() > seen + PATIENCE:
+                    raise ProxyError(store_problem(error)) from error
             had += len(events)
             if events:
                 await put(sink, 0, events)
@@ -203,5 +222,5 @@ class Runs:
     async def renewed(self, store: "Database", asked: Sequence[str]) -> None:
         """End the runs whose end was asked for elsewhere."""
         for id_ in asked:
-            if id_ in self._runs:
+            if id_ in self._runs and not self._runs[id_][0].is_over:
                 self._runs[id_][1].cancel()

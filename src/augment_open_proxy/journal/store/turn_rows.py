@@ -28,7 +28,7 @@ from augment_open_proxy.journal.store.coding import (
 from augment_open_proxy.journal.store.lives import OVERHEAD
 from augment_open_proxy.journal.store.records import Turn
 
-DIED = Failure(Problem(ErrorKind.INTERNAL, "The proxy stopped before the response ended."))
+DIED = Failure(Problem(ErrorKind.INTERNAL, "The proxy stopped, or lost its store, before the response ended."))
 
 
 def turn_to_row(turn: Turn, instance: str | None, lease: float | None) -> dict[str, Any]:

@@ -174,6 +174,10 @@ class Turns:
 
         return await self._access.change(work)
 
+    def hold(self, id_: str) -> None:
+        """Keep the lease of a turn of ours whose end could not be stored, and will be tried again."""
+        self._leases.turns.add(to_column(id_))
+
     async def renew(self) -> list[str]:
         """Prolong the leases of what this process is at work on, requests of batches too.
 
