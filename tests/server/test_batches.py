@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from augment_open_proxy.journal.store import batches as stored_batches
+from augment_open_proxy.journal.store.opening import StoreUnavailable
 from augment_open_proxy.server import batches
 from tests.servers import Proxy, running_proxy
 
@@ -213,6 +215,22 @@ def test_many_results_come_whole_and_in_order(proxy: Proxy, monkeypatch: pytest.
 
 
 # ------------------------------------------------------------------------ owners
+
+
+def test_results_that_the_store_breaks_off_end_with_their_connection(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def break_off(*_: object) -> AsyncIterator[tuple[str, str, bytes]]:
+        yield "r0", "succeeded", b"{}"
+        raise StoreUnavailable("it is away")
+
+    batch = ended(proxy, create(proxy, params())["id"])
+    monkeypatch.setattr(batches, "SENT_AT_ONCE", 1)
+    monkeypatch.setattr(stored_batches.Batches, "results", break_off)
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(batch["results_url"], headers={"x-api-key": "k"}, timeout=20)
+    proxy.wait_for(lambda: "it is away" in proxy.lines[-1])
+    assert not [record.getMessage() for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/results")])

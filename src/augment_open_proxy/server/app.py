@@ -274,6 +274,9 @@ async def _refuse_method(allowed: str, scope: Scope, receive: Receive, send: Sen
 async def _refuse(
     scope: Scope, send: Send, record: Record, problem: Problem, more_headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> None:
+    if record.status is not None:  # the answer has begun: its connection ends without the rest
+        record.error = problem.message
+        return
     dialect = _dialect(scope)
     status, headers, body = error_response(dialect, problem, record.request_id or "")
     record.status, record.error = status, problem.message
