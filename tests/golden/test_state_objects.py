@@ -61,7 +61,7 @@ REQUEST: dict[str, Any] = {
 
 
 def kept(items: list[dict[str, Any]]) -> tuple[Item, ...]:
-    return conversations.read_added(json.dumps({"items": items}).encode(), "0" * 32).items
+    return tuple(conversations.read_added(json.dumps({"items": items}).encode(), "0" * 32))
 
 
 def page(items: tuple[Item, ...], limit: int = 20) -> bytes:

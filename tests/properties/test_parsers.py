@@ -163,7 +163,7 @@ def test_any_item_that_is_kept_can_be_read_again(data: st.DataObject) -> None:
         posted, _ = conversations.read_new(data.draw(bodies([seeds.CONVERSATION])), DIGITS)
     except ProxyError:
         return
-    kept = Recalled(items=tuple(item.json for item in posted.items))
+    kept = Recalled(items=tuple(item.json for item in posted))
     assert parsed(responses, b'{"model":"gpt-5.4","input":"Go on."}', kept) is not None
 
 

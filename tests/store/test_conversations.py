@@ -54,11 +54,27 @@ async def test_items_are_added_at_the_end(place: Place) -> None:
 
 
 @asynchronous
-async def test_an_item_with_the_same_id_is_replaced_in_its_place(place: Place) -> None:
+async def test_an_item_never_replaces_another(place: Place) -> None:
     async with place.open() as store:
         await store.conversations.create(CONVERSATION, items("a", "b"))
-        await store.conversations.add("conv_1", OWNER, [Item("a", b"new"), *items("c")])
-        assert await store.conversations.items("conv_1", OWNER) == [Item("a", b"new"), *items("b", "c")]
+        with pytest.raises(KeyError, match="a"):
+            await store.conversations.add("conv_1", OWNER, [*items("c"), Item("a", b"new")])
+        assert await store.conversations.items("conv_1", OWNER) == items("a", "b")
+        await store.turns.save(turn(conversation="conv_1"), [Item("a", b"new"), *items("c")])
+        assert await store.conversations.items("conv_1", OWNER) == items("a", "b", "c")
+
+
+@asynchronous
+async def test_of_items_with_one_id_that_are_added_at_once_one_is(shared_place: Place) -> None:
+    async with shared_place.open() as one, shared_place.open(instance="two") as two:
+        await one.conversations.create(CONVERSATION, [])
+        adding = [
+            store.conversations.add("conv_1", OWNER, [Item("a", str(number).encode())])
+            for number, store in enumerate([one, two] * 4)
+        ]
+        added = await asyncio.gather(*adding, return_exceptions=True)
+        [number] = [number for number, outcome in enumerate(added) if outcome is True]
+        assert await one.conversations.items("conv_1", OWNER) == [Item("a", str(number).encode())]
 
 
 @asynchronous

@@ -94,10 +94,15 @@ class Model(RuleBasedStateMachine):
         if is_turn:
             self.count += 1
             self.save(turn(f"resp_{self.count}", conversation=id_), added)
+        elif self.conversations.get(id_, {}).keys() & ids:
+            with pytest.raises(KeyError):
+                self.do(self.store.conversations.add(id_, OWNER, added))
+            return
         else:
             assert self.do(self.store.conversations.add(id_, OWNER, added)) == (id_ in self.conversations)
         if id_ in self.conversations and added:
-            self.conversations[id_] |= {item.id: item for item in added}
+            for item in added:
+                self.conversations[id_].setdefault(item.id, item)
             self.expiry[id_] = self.place.clock.now + DAY
 
     @rule(id_=IDS, item=st.sampled_from("uvwxyz"))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from augment_open_proxy.core.errors import ProxyError
 from augment_open_proxy.dialects.openai_responses.conversations import (
     MOST_ITEMS,
-    Posted,
     read_added,
     read_change,
     read_new,
@@ -19,17 +18,18 @@ from augment_open_proxy.dialects.openai_responses.conversations import (
 )
 from augment_open_proxy.dialects.openai_responses.items import parse_item
 from augment_open_proxy.dialects.openai_responses.stored import LONGEST_ID
+from augment_open_proxy.journal.store.records import Item
 
 DIGITS = "0" * 32
 
 
-def added(*items: Any) -> Posted:
+def added(*items: Any) -> list[Item]:
     return read_added(json.dumps({"items": items}).encode(), DIGITS)
 
 
 def listed(item: dict[str, Any]) -> dict[str, Any]:
     """The one item as it is kept."""
-    (kept,) = added(item).items
+    (kept,) = added(item)
     shown: dict[str, Any] = json.loads(kept.json)
     assert shown["id"] == kept.id
     return shown
@@ -117,10 +117,9 @@ def test_reasoning_and_compactions_have_no_status() -> None:
     assert "status" not in listed({"type": "compaction", "encrypted_content": ""})
 
 
-def test_ids_that_clients_give_are_kept_and_named() -> None:
+def test_ids_that_clients_give_are_kept() -> None:
     posted = added({"role": "user", "content": "A.", "id": "mine"}, {"role": "user", "content": "B.", "id": ""})
-    assert [item.id for item in posted.items] == ["mine", f"msg_{DIGITS}0001"]
-    assert posted.named == ("mine",)
+    assert [item.id for item in posted] == ["mine", f"msg_{DIGITS}0001"]
 
 
 def test_two_items_can_not_have_one_id() -> None:
@@ -153,7 +152,7 @@ def test_a_reference_s_refusal_says_what_to_send() -> None:
 
 def test_there_is_a_limit_to_what_is_added_at_once() -> None:
     item = {"role": "user", "content": "A."}
-    assert len(added(*[item] * MOST_ITEMS).items) == MOST_ITEMS
+    assert len(added(*[item] * MOST_ITEMS)) == MOST_ITEMS
     with pytest.raises(ProxyError, match="20"):
         added(*[item] * (MOST_ITEMS + 1))
 
@@ -165,9 +164,9 @@ def test_a_number_that_can_not_be_read_in_words_is_refused() -> None:
 
 def test_a_new_conversation_may_be_empty() -> None:
     for body in (b"", b"{}", b'{"items": null, "metadata": null}', b'{"items": [], "metadata": {}}'):
-        assert read_new(body, DIGITS) == (Posted(), {})
+        assert read_new(body, DIGITS) == ([], {})
     posted, metadata = read_new(b'{"items": [{"role": "user", "content": "Hi."}], "metadata": {"a": "b"}}', DIGITS)
-    assert (len(posted.items), metadata) == (1, {"a": "b"})
+    assert (len(posted), metadata) == (1, {"a": "b"})
 
 
 def test_the_metadata_must_be_there_to_be_changed() -> None:
@@ -222,6 +221,6 @@ def test_anything_is_kept_so_that_it_means_the_same_or_refused(items: list[Any])
         posted = read_added(body, DIGITS)
     except ProxyError:
         return
-    assert len({item.id for item in posted.items}) == len(items)
-    for item, kept in zip(items, posted.items, strict=True):
+    assert len({item.id for item in posted}) == len(items)
+    for item, kept in zip(items, posted, strict=True):
         assert parse_item(kept.json, "x") == parse_item(json.dumps(item).encode(), "x")

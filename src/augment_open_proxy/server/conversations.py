@@ -52,7 +52,7 @@ class StoredConversations:
         conversation = Conversation(
             id=f"conv_{new_uuid()}", owner=owner_of(scope), created=int(time.time()), metadata=metadata
         )
-        await (await self._conversations()).create(conversation, posted.items)
+        await (await self._conversations()).create(conversation, posted)
         await answer(send, record, _rendered(conversation))
 
     async def show(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
@@ -87,13 +87,13 @@ class StoredConversations:
         """All of them, or none: an item never replaces another."""
         id_, owner = path_name(scope, "id"), owner_of(scope)
         posted = read_added(await read_body(scope, receive, self._body_limit), uuid.uuid4().hex)
-        conversations = await self._conversations()
-        for item_id in posted.named:
-            if await conversations.item(id_, owner, item_id) is not None:
-                raise duplicate(item_id)
-        if not await conversations.add(id_, owner, posted.items):
+        try:
+            is_known = await (await self._conversations()).add(id_, owner, posted)
+        except KeyError as error:
+            raise duplicate(error.args[0]) from None
+        if not is_known:
             raise _not_found(id_)
-        await answer(send, record, render_list(posted.items, has_more=False))
+        await answer(send, record, render_list(posted, has_more=False))
 
     async def show_item(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
         id_, item_id = path_name(scope, "id"), path_name(scope, "item")

@@ -53,14 +53,7 @@ _head = msgspec.json.Decoder(wire.ItemHead)
 _encode = msgspec.json.Encoder().encode
 
 
-class Posted(Struct, frozen=True):
-    """What a client adds. `named` are the ids that it gave itself: they may be in the conversation already."""
-
-    items: tuple[Item, ...] = ()
-    named: tuple[str, ...] = ()
-
-
-def read_new(body: bytes, digits: str) -> tuple[Posted, dict[str, str]]:
+def read_new(body: bytes, digits: str) -> tuple[list[Item], dict[str, str]]:
     """The items and the metadata of a new conversation; both may be left out, and the body with them.
 
     The ids of items are made of `digits`, 32 hexadecimal ones that are used once. Raises `ProxyError`.
@@ -69,7 +62,7 @@ def read_new(body: bytes, digits: str) -> tuple[Posted, dict[str, str]]:
     return _posted(given.items or [], digits), read_metadata(given.metadata)
 
 
-def read_added(body: bytes, digits: str) -> Posted:
+def read_added(body: bytes, digits: str) -> list[Item]:
     """The items that are added to a conversation, as `read_new` reads them. Raises `ProxyError`."""
     return _posted(read(_added, body).items, digits)
 
@@ -92,7 +85,7 @@ def render_deleted(conversation_id: str) -> bytes:
     return _encode(_Deleted(id=conversation_id))
 
 
-def _posted(given: list[Raw], digits: str) -> Posted:
+def _posted(given: list[Raw], digits: str) -> list[Item]:
     if len(given) > MOST_ITEMS:
         raise invalid_request(f"items may have {MOST_ITEMS} entries at most; add the others afterwards.", "items")
     items: list[Item] = []
@@ -111,7 +104,7 @@ def _posted(given: list[Raw], digits: str) -> Posted:
                 raise duplicate(item.id)
             named.append(item.id)
         items.append(item)
-    return Posted(tuple(items), tuple(named))
+    return items
 
 
 def _check(head: wire.ItemHead, path: str) -> None:

@@ -12,6 +12,7 @@ from augment_open_proxy.journal.store.coding import (
     metadata_to_column,
     to_column,
 )
+from augment_open_proxy.journal.store.engine import execute_many
 from augment_open_proxy.journal.store.lives import OVERHEAD, Lives, delete_lives, grown, is_alive
 from augment_open_proxy.journal.store.paging import read_page
 from augment_open_proxy.journal.store.records import Conversation, Item, Page
@@ -38,12 +39,13 @@ class ItemWriter:
             is_alive(conversations, bindparam("now")),
         )
         new = new.from_select(names, select(*values).where(is_known))
-        self._add = access.prepare(
-            new.on_conflict_do_update(index_elements=["conversation", "id"], set_={"json": new.excluded.json})
-        )
+        self._add = access.prepare(new.on_conflict_do_nothing())
 
     def steps(self, conversation: str, owner: str, added: Sequence[Item]) -> list[Step]:
-        """Nothing is added to a conversation that is unknown. An item whose id is there already is replaced."""
+        """Nothing is added to a conversation that is unknown. An item whose id is there already stays as it is.
+
+        The first step locks the conversation: who adds to it elsewhere waits, and then sees what was added here.
+        """
         which, whose = to_column(conversation), to_column(owner)
         known = {"conversation": which, "which": which, "whose": whose, "now": self._access.clock()}
         rows = [self._add.row(id=to_column(item.id), json=item.json, **known) for item in added]
@@ -108,12 +110,22 @@ class Conversations:
 
         return await self._access.change(work)
 
-    async def add(self, id_: str, owner: str, items: Sequence[Item]) -> bool:
-        """Append items; False where the conversation is unknown."""
+    async def add(self, id_: str, owner: str, added: Sequence[Item]) -> bool:
+        """Append items; False where the conversation is unknown. Raises `KeyError` with an id that is there already."""
         if await self.load(id_, owner) is None:
             return False
-        if items:
-            await self._access.write(*self._items.steps(id_, owner, items))
+
+        async def work(connection: AsyncConnection) -> None:
+            (lock, locked), (add, rows) = self._items.steps(id_, owner, added)
+            await execute_many(connection, lock.sql, locked)
+            ids = [to_column(item.id) for item in added]
+            known = select(items.c.id).where(items.c.conversation == to_column(id_), items.c.id.in_(ids))
+            for taken in (await connection.execute(known)).scalars():
+                raise KeyError(from_column(taken))
+            await execute_many(connection, add.sql, rows)
+
+        if added:
+            await self._access.change(work)
         return True
 
     async def items(self, id_: str, owner: str) -> list[Item] | None:
