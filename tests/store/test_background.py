@@ -1,12 +1,14 @@
 """Turns that run in the background: what they give is stored as it comes, and their end too, whoever brings it."""
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from augment_open_proxy.core.conversation import Text
 from augment_open_proxy.core.errors import ErrorKind
 from augment_open_proxy.core.events import BlockStart, BlockStop, Cancelled, Event, Failure, Finish, Opening
 from augment_open_proxy.journal.store.access import LEASE
 from augment_open_proxy.journal.store.database import Database
+from augment_open_proxy.journal.store.opening import StoreUnavailable
 from augment_open_proxy.journal.store.records import Page, Turn
 from tests.store.samples import OWNER, Place, asynchronous, events_of, running, turn
 
@@ -146,6 +148,32 @@ async def test_a_turn_whose_process_died_fails_where_it_was_left(
         assert isinstance(end, Failure)
         assert end.problem.kind is ErrorKind.INTERNAL
         assert end.problem.message == "The proxy stopped, or lost its store, before the response ended."
+
+
+@asynchronous
+async def test_after_the_store_was_away_a_process_has_time_to_say_that_it_lives(
+    shared_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = shared_place
+
+    def refuse(_: AsyncEngine) -> None:
+        raise ConnectionRefusedError
+
+    async with place.open() as one, place.open(instance="two") as two:
+        await one.turns.save(running())
+        with monkeypatch.context() as away:
+            away.setattr(AsyncEngine, "connect", refuse)
+            place.clock.now += LEASE + 1
+            with pytest.raises(StoreUnavailable):
+                await load(two)
+        found = await load(two)
+        assert found is not None
+        assert found.is_running
+        assert await two.turns.events_after("resp_1", OWNER, 0) == ([], False)
+        place.clock.now += LEASE + 1
+        ended = await load(two)
+        assert ended is not None
+        assert not ended.is_running
 
 
 @pytest.mark.parametrize("reader", ["load", "chain", "page", "events_after"])

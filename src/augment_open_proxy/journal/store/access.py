@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 
 from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, begin, commit, rollback
+from augment_open_proxy.journal.store.opening import StoreUnavailable
 from augment_open_proxy.journal.store.writer import Prepared, Step, Work, Writer
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class Access:
         self._errors = ErrorsAsUnavailable(where)
         self._has_one_connection = isinstance(engine.pool, StaticPool)
         self._kept: AsyncConnection | None = None
+        self.unsure_until = 0.0
+        """Before this time a lease may have run out because the store was away: its holder could not prolong it."""
         self.writer = Writer(self._begin, 0.0 if self._has_one_connection else SPACING)
 
     def prepare(self, statement: Executable) -> Prepared:
@@ -58,9 +61,17 @@ class Access:
 
         if self._has_one_connection:
             return await self.change(fetch)  # takes its turn among what is written
-        with self._errors:
-            async with self._reader.connect() as connection:
-                return await fetch(connection)
+        began = self.clock()
+        try:
+            with self._errors:
+                async with self._reader.connect() as connection:
+                    return await fetch(connection)
+        except StoreUnavailable:
+            began = 0.0
+            raise
+        finally:
+            if self.clock() - began > LEASE / 2:
+                self.unsure_until = self.clock() + LEASE
 
     async def write(self, *steps: Step) -> None:
         """Execute `steps`, in one commit with what others write."""
