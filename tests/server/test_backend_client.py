@@ -1181,20 +1181,24 @@ def test_plain_http_is_asked_of_the_proxy(run: Run, authority: trustme.CA, ca_fi
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("answer", "reason", "remedy"),
     [
         (
             b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
             "status 407 Proxy Authentication Required: its URL must have the right user and password",
+            None,  # a wrong password that is sent again may lock the account
         ),
-        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "status 502 Bad Gateway"),
-        (b"SSH-2.0\r\n\r\n", "its answer is not valid HTTP"),
-        (b"x" * 100_000, "its answer has no end"),
-        (b"HTTP/1.1 200 OK\r\n\r\nmore", "it sent something before it was spoken to"),
-        (b"HTTP/1.1 ", "it closed the connection"),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "status 502 Bad Gateway", "again"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "status 403 Forbidden", None),
+        (b"SSH-2.0\r\n\r\n", "its answer is not valid HTTP", None),
+        (b"x" * 100_000, "its answer has no end", None),
+        (b"HTTP/1.1 200 OK\r\n\r\nmore", "it sent something before it was spoken to", None),
+        (b"HTTP/1.1 ", "it closed the connection", "again"),
     ],
 )
-def test_a_proxy_that_opens_no_tunnel_is_told(run: Run, ca_file: Path, answer: bytes, reason: str) -> None:
+def test_a_proxy_that_opens_no_tunnel_is_told(
+    run: Run, ca_file: Path, answer: bytes, reason: str, remedy: str | None
+) -> None:
     async def story(backend: Backend, _: Client) -> None:
         proxy = HttpProxy(backend.port)
         proxy.answer = answer
@@ -1202,6 +1206,7 @@ def test_a_proxy_that_opens_no_tunnel_is_told(run: Run, ca_file: Path, answer: b
             problem = await problem_of(client.stream("https://tenant.test/x", HEADERS, b"{}").__aenter__())
         assert problem.message.startswith("The HTTP proxy (HTTPS_PROXY) cannot be used: ")
         assert reason in problem.message
+        assert problem.remedy == remedy
         assert "secret" not in problem.message
 
     run(story)
@@ -1262,14 +1267,16 @@ def test_a_backend_in_the_tunnel_must_be_trusted(run: Run, authority: trustme.CA
 
 
 @pytest.mark.parametrize(
-    ("url", "reason"),
+    ("url", "reason", "remedy"),
     [
-        ("http://127.0.0.1:9", "Connect"),
-        ("socks5://127.0.0.1:1080", "not socks5://"),
-        ("http://proxy..test:80", "its URL is not valid"),
+        ("http://127.0.0.1:9", "Connect", "again"),
+        ("socks5://127.0.0.1:1080", "not socks5://", None),
+        ("http://proxy..test:80", "its URL is not valid", None),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_told(run: Run, url: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_cannot_be_used_is_told(
+    run: Run, url: str, reason: str, remedy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, url)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -1280,5 +1287,6 @@ def test_a_proxy_that_cannot_be_used_is_told(run: Run, url: str, reason: str, mo
             problem = await problem_of(client.stream(f"{scheme}://tenant.test/x", HEADERS, b"{}").__aenter__())
             assert problem.message.startswith("The HTTP proxy (HTTPS_PROXY) cannot be used: ")
             assert reason in problem.message
+            assert problem.remedy == remedy
 
     run(story)

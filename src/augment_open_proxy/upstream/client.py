@@ -353,7 +353,8 @@ def _unreachable(error: OSError) -> Problem:
 
 
 def _proxy_unusable(error: ProxyUnusableError) -> Problem:
-    return Problem(ErrorKind.BACKEND, f"The HTTP proxy (HTTPS_PROXY) cannot be used: {error}.")
+    message = f"The HTTP proxy (HTTPS_PROXY) cannot be used: {error}."
+    return Problem(ErrorKind.BACKEND, message, remedy="again" if error.passes else None)
 
 
 def _broken_before(reason: str) -> Problem:

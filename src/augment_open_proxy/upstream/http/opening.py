@@ -77,7 +77,7 @@ async def _open_through(proxy: Proxy, address: Address, context: ssl.SSLContext,
         raise ProxyUnusableError(f"its certificate is not trusted {distrust(error)}") from error
     except OSError as error:
         advice = "; perhaps its URL must begin with http://" if proxy.secure else ""
-        raise ProxyUnusableError(f"{reason_of(error)}{advice}") from error
+        raise ProxyUnusableError(f"{reason_of(error)}{advice}", passes=not isinstance(error, ssl.SSLError)) from error
     if tunnel is None:
         return
     try:

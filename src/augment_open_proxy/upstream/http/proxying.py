@@ -17,6 +17,11 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class ProxyUnusableError(Exception):
     """Why the HTTP proxy cannot be used; the text is for the user, without the proxy's password."""
 
+    def __init__(self, reason: str, *, passes: bool = False) -> None:
+        """`passes`: it may be over at the next try."""
+        super().__init__(reason)
+        self.passes = passes
+
 
 class Proxy(Struct, frozen=True):
     """An HTTP proxy. `secure`: whether it is itself spoken to under TLS. `authorization` is its header's value."""
@@ -90,28 +95,29 @@ class Tunnel(asyncio.Protocol):
         if end:
             self._finish(_refusal(head + b"\r\n", rest))
         elif len(self._received) > _HEAD_LIMIT:
-            self._finish("its answer has no end")
+            self._finish(ProxyUnusableError("its answer has no end"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._finish(str(exc) if exc else "it closed the connection")
+        self._finish(ProxyUnusableError(str(exc) if exc else "it closed the connection", passes=True))
 
-    def _finish(self, refusal: str | None) -> None:
+    def _finish(self, refusal: ProxyUnusableError | None) -> None:
         if self._opened.done():
             return
         if refusal is None:
             self._opened.set_result(None)
         else:
-            self._opened.set_exception(ProxyUnusableError(refusal))
+            self._opened.set_exception(refusal)
 
 
-def _refusal(head: bytes, rest: bytes) -> str | None:
+def _refusal(head: bytes, rest: bytes) -> ProxyUnusableError | None:
     """Why the answer to CONNECT opens no tunnel; `None` where it does."""
     answer = _ANSWER.match(head)
     if answer is None:
-        return "its answer is not valid HTTP"
+        return ProxyUnusableError("its answer is not valid HTTP")
     status = int(answer[1])
     if not 200 <= status < 300:
         reason = (answer[2] or b"").decode("latin-1")[:100]
         advice = ": its URL must have the right user and password" if status == 407 else ""
-        return f"it answered with status {status} {reason}".rstrip() + advice
-    return "it sent something before it was spoken to" if rest else None
+        text = f"it answered with status {status} {reason}".rstrip() + advice
+        return ProxyUnusableError(text, passes=status >= 500)
+    return ProxyUnusableError("it sent something before it was spoken to") if rest else None
