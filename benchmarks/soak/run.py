@@ -167,6 +167,7 @@ class Soak:
         if tracebacks := text.count("Traceback"):
             at = text.index("Traceback")
             self._faults.append(f"{tracebacks} tracebacks in the proxy's log, the first: {text[at : at + 3000]}")
+        self._faults += [f"the proxy's log: {line}" for line in text.splitlines() if "could not be stored" in line][:5]
 
     def _say(self, line: str) -> None:
         print(f"{time.monotonic() - self._started:6.1f} s  {line}", flush=True)
