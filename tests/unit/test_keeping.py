@@ -262,6 +262,41 @@ def test_items_that_cannot_be_made_are_no_reason_to_lose_the_reply() -> None:
     assert asyncio.run(save(Store().as_stores, whole, fails)) is False
 
 
+class Away(Store):
+    """Comes back after so many tries."""
+
+    tries = 3
+
+    async def save(self, turn: Turn, items: Sequence[Item] = (), *, is_new: bool = False) -> None:
+        self.tries -= 1
+        if self.tries >= 0:
+            raise StoreUnavailable("it restarts")
+        await super().save(turn, items, is_new=is_new)
+
+    def hold(self, id_: str) -> None:
+        self.what.append(f"holds {id_}")
+
+
+def test_a_store_that_is_away_is_tried_again_as_long_as_is_asked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeping, "SAVE_AGAIN", 0)
+    store = Away()
+    assert asyncio.run(save(store.as_stores, turn(), lambda _: [], patience=60)) is True
+    assert store.what.count("holds resp_1") == 3
+    assert store.saved == [turn()]
+    assert caplog.records == []
+    store.tries = 1_000_000
+    assert asyncio.run(save(store.as_stores, turn(), lambda _: [], patience=0.05)) is False
+    assert [record.getMessage() for record in caplog.records] == ["resp_1 could not be stored: it restarts"]
+
+
+def test_what_would_fail_again_is_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(saving=ValueError("a mistake of ours"))
+    assert asyncio.run(save(store.as_stores, turn(), lambda _: [], patience=60)) is False
+    assert len(caplog.records) == 1
+
+
 # --- Opening, and the turn ---
 
 

@@ -138,7 +138,7 @@ def _bounded(kind: Any) -> Any:
         uniqueItems=_unique,
     )
     counted = {name: partial(_counted, name, keyword) for name, keyword in keywords.items()}
-    made: Any = extend(kind, counted)  # type: ignore[no-untyped-call]
+    made: Any = extend(kind, counted)  # type: ignore[no-untyped-call]  # jsonschema has no types for it
     made.evolve = _evolve
     return made
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 SAVE_SECONDS = 10.0
 """The most that the end of a reply waits for the store."""
+SAVE_AGAIN = 1.0
+"""Seconds between two tries of one who waits longer."""
 ItemsOf = Callable[[Turn], Sequence[Item]]
 """What a turn that ended well adds to its conversation."""
 
@@ -125,20 +128,29 @@ def with_replies(turn: Turn, replies: Sequence[Sequence[Event]], *, is_running: 
     return msgspec.structs.replace(turn, replies=tuple(map(tuple, replies)), is_running=is_running)
 
 
-async def save(stores: Stores, turn: Turn, items_of: ItemsOf, *, is_new: bool = False) -> bool:
-    """Whether `turn` is stored; the log says why it is not. `is_new`: as `Turns.save` has it."""
-    try:
-        with Deadline(SAVE_SECONDS):
-            store = await stores.open()
-            items = items_of(turn) if turn.conversation and turn.is_whole else ()
-            await store.turns.save(turn, items, is_new=is_new)
-    except (StoreUnavailable, TimeoutError) as error:
-        _log.error("%s could not be stored: %s", turn.id, str(error) or "the store does not answer")
-        return False
-    except Exception:
-        _log.exception("%s could not be stored", turn.id)
-        return False
-    return True
+async def save(stores: Stores, turn: Turn, items_of: ItemsOf, *, is_new: bool = False, patience: float = 0.0) -> bool:
+    """Whether `turn` is stored; the log says why it is not. `is_new`: as `Turns.save` has it.
+
+    A store that is away is tried again for `patience` seconds; the lease of the turn is kept meanwhile.
+    """
+    end = time.monotonic() + patience
+    while True:
+        try:
+            with Deadline(SAVE_SECONDS):
+                store = await stores.open()
+                items = items_of(turn) if turn.conversation and turn.is_whole else ()
+                await store.turns.save(turn, items, is_new=is_new)
+        except (StoreUnavailable, TimeoutError) as error:
+            if time.monotonic() >= end:
+                _log.error("%s could not be stored: %s", turn.id, str(error) or "the store does not answer")
+                return False
+        except Exception:
+            _log.exception("%s could not be stored", turn.id)
+            return False
+        else:
+            return True
+        (await stores.open()).turns.hold(turn.id)
+        await asyncio.sleep(SAVE_AGAIN)
 
 
 def _marked(events: list[Event]) -> list[Event]:

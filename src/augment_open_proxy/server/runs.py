@@ -27,7 +27,6 @@ CANCEL_WAIT = 10.0
 """Seconds that a client waits for the end of a run elsewhere."""
 PATIENCE = 60.0
 """Seconds that the end of a run, and who follows it elsewhere, wait for a store that is away."""
-SAVE_AGAIN = 1.0
 _PROBLEM = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
 _STOPPED = Problem(ErrorKind.INTERNAL, "The proxy was stopped before the response ended.")
 
@@ -108,10 +107,7 @@ class Run:
         with suppress(asyncio.CancelledError):
             await flushing
         whole = with_replies(self._turn, [[*self.events, *events]])
-        end = asyncio.get_running_loop().time() + patience
-        while not await save(self._stores, whole, self._items_of) and asyncio.get_running_loop().time() < end:
-            (await self._stores.open()).turns.hold(whole.id)
-            await asyncio.sleep(SAVE_AGAIN)
+        await save(self._stores, whole, self._items_of, patience=patience)
         self._publish(events)
 
     async def _flush(self) -> None:
