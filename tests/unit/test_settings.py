@@ -312,6 +312,16 @@ def test_a_toml_file_with_a_mistake_is_named(places: Places, text: str, complain
     assert complaint in message
 
 
+def test_a_variable_that_is_almost_a_setting_is_told(places: Places) -> None:
+    """It is no error: others may have an `AOP_` of their own, as compose.yaml has `AOP_IMAGE`, `AOP_UID` and `AOP_GID`."""
+    places.dotenv("AOP_RATELIMIT=5\nAOP_IMAGE=x\nAOP_UID=1\nAOP_GID=1\nAOP_PORT=80\nAOP=1\n")
+    environ = {"AOP_API_KEYS": "secret", "AOP_CLIENT_KEY": "x", "AOP_LIVE_MODEL": "x", "AOP_CONFIG": "", "API_KEY": "x"}
+    assert places.load(environ).notices == (
+        "AOP_API_KEYS (from the environment) is no setting; did you mean 'AOP_API_KEY'?",
+        "AOP_RATELIMIT (from .env) is no setting; did you mean 'AOP_RATE_LIMIT'?",
+    )
+
+
 def test_a_toml_value_may_have_the_type_of_its_setting(places: Places) -> None:
     places.toml.write_text("AOP_FETCH_URLS = false\nAOP_CLAUDE_TOKEN_FACTOR = 1.3\nAOP_ALLOW_UNAUTHENTICATED = true")
     settings = places.load()

@@ -51,7 +51,8 @@ def load(
         layers.append(_Layer(str(config), _read_toml(config)))
     given = {name: found for name, option in OPTIONS.items() if (found := _find(option, layers))}
     values = {name: _parsed(OPTIONS[name], found) for name, found in given.items()}
-    notices = (_notice(found, values[name]) for name, found in given.items())
+    notices = [_notice(found, values[name]) for name, found in given.items()]
+    notices += [_misspelt(name, layer.origin) for layer in layers for name in layer.values]
     return Settings(**values, notices=tuple(filter(None, notices)))  # type: ignore[arg-type]  # each was parsed by its field
 
 
@@ -66,6 +67,14 @@ def _notice(given: _Given, value: object) -> str:
         case "NODE_EXTRA_CA_CERTS" if value is None:
             return f"NODE_EXTRA_CA_CERTS is not used: {_shown(given.text)} is not {parsers.CERTIFICATES}"
     return ""
+
+
+def _misspelt(name: str, origin: str) -> str:
+    """A word about a variable that is named as a setting of ours almost is; others may have their own `AOP_`."""
+    known = [option.env for option in OPTIONS.values()]
+    if not name.startswith("AOP_") or name in known or not (meant := _closest(name, known, 0.8)):
+        return ""
+    return f"{name} (from {origin}) is no setting{meant}"
 
 
 def _config_file(layers: list[_Layer], config_place: Callable[[], Path]) -> Path | None:
@@ -127,7 +136,8 @@ def _read_toml(path: Path) -> dict[str, str | None]:
     known = _toml_keys()
     for key in entries:
         if key.upper() not in known:
-            raise SettingsError(f"{path} has an unknown key {key!r}{_closest(key, known)}")
+            meant = _closest(key, known) or "; its keys are the names of the environment variables"
+            raise SettingsError(f"{path} has an unknown key {key!r}{meant}")
     return {key.upper(): _toml_text(path, key, value) for key, value in entries.items()}
 
 
@@ -140,13 +150,12 @@ def _toml_keys() -> list[str]:
     ]
 
 
-def _closest(key: str, known: list[str]) -> str:
+def _closest(key: str, known: list[str], likeness: float = 0.6) -> str:
+    """The question for what may have been meant, or nothing."""
     from difflib import get_close_matches
 
-    matches = get_close_matches(key.upper(), known, n=1)
-    if not matches:
-        return "; its keys are the names of the environment variables"
-    return f"; did you mean {matches[0].lower() if key.islower() else matches[0]!r}?"
+    matches = get_close_matches(key.upper(), known, 1, likeness)
+    return f"; did you mean {matches[0].lower() if key.islower() else matches[0]!r}?" if matches else ""
 
 
 def _toml_text(path: Path, key: str, value: object) -> str:
