@@ -315,9 +315,16 @@ def test_a_toml_file_with_a_mistake_is_named(places: Places, text: str, complain
 def test_a_variable_that_is_almost_a_setting_is_told(places: Places) -> None:
     """It is no error: others may have an `AOP_` of their own, as docker-compose.yml has `AOP_IMAGE` and `AOP_UID`."""
     places.dotenv("AOP_RATELIMIT=5\nAOP_IMAGE=x\nAOP_UID=1\nAOP_GID=1\nAOP_PORT=80\nAOP=1\n")
-    environ = {"AOP_API_KEYS": "secret", "AOP_CLIENT_KEY": "x", "AOP_LIVE_MODEL": "x", "AOP_CONFIG": "", "API_KEY": "x"}
+    environ = {
+        "AOP_API_KEYS": "secret",
+        "AOP_CLIENT_KEY": "x",
+        "AOP_LIVE_EFFORT_MODEL": "x",
+        "AOP_PROT": "1",
+        "API_KEY": "x",
+    }
     assert places.load(environ).notices == (
         "AOP_API_KEYS (from the environment) is no setting; did you mean 'AOP_API_KEY'?",
+        "AOP_PROT (from the environment) is no setting; did you mean 'AOP_PORT'?",
         "AOP_RATELIMIT (from .env) is no setting; did you mean 'AOP_RATE_LIMIT'?",
     )
 
