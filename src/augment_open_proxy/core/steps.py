@@ -1,6 +1,6 @@
 """Long work in steps: a generator that yields wherever others may run, and returns its result.
 
-What is pure yields and knows no clock; who has an event loop decides when to let others run (`server/pace.py`).
+What is pure yields and knows no clock; who has an event loop decides when to let others run (`server/flow.py`).
 """
 
 from collections.abc import Generator

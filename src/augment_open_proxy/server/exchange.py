@@ -23,12 +23,11 @@ from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send
 from augment_open_proxy.server.body import read_body
 from augment_open_proxy.server.bounds import check_size
-from augment_open_proxy.server.flow import Sink, Source, side_by_side
+from augment_open_proxy.server.flow import LARGE, Sink, Source, paced, side_by_side
 from augment_open_proxy.server.ids import UUID_SIZE, conversation_id, new_uuid
 from augment_open_proxy.server.keeping import ItemsOf, items_of, kept
 from augment_open_proxy.server.keys import KEY, Key, KeyRing, owner_of
 from augment_open_proxy.server.limits import Limits
-from augment_open_proxy.server.pace import LARGE, paced
 from augment_open_proxy.server.recall import NO_LOCAL, Local, Past, Recall
 from augment_open_proxy.server.relay import Relay, Relays
 from augment_open_proxy.server.resolve import Resolver

@@ -1,16 +1,24 @@
 """How the events of a reply flow: a source gives batches of them to a sink, in plain calls.
 
 Nothing sleeps between the backend's bytes and the client's: a sink that must be waited for, such as one whose client
-is slow, says so by what it returns.
+is slow, says so by what it returns. Long work, such as on a large request, lets the event loop run between its steps,
+so that no stream waits for it.
 """
 
 import asyncio
+import time
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from augment_open_proxy.core.events import Event, Failure
+from augment_open_proxy.core.steps import Steps
+
+STRETCH = 0.002
+"""Seconds of work after which the others have their turn; a step that takes longer than that is not cut."""
+LARGE = 64 * 1024
+"""Bytes of a body from which on it may take so long; what a smaller one asks for is done in one go."""
 
 T = TypeVar("T")
 Waiting = Awaitable[None] | None
@@ -86,3 +94,19 @@ async def _side_by_side(sources: Sequence[Source], sink: Sink) -> None:
         for task in tasks:
             if not task.cancelled():
                 task.exception()  # the first one was raised
+
+
+async def paced(steps: Steps[T]) -> T:
+    """The result of the steps; where it took long, the others have had their turn. Raises what they raise."""
+    turn_ends = time.monotonic() + STRETCH
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            if time.monotonic() > turn_ends:
+                await asyncio.sleep(0)
+            return result
+        if time.monotonic() > turn_ends:
+            await asyncio.sleep(0)
+            turn_ends = time.monotonic() + STRETCH
