@@ -2,11 +2,13 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, ParamSpec
+from unittest.mock import patch
 
 from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from augment_open_proxy.core.conversation import Text
 from augment_open_proxy.core.events import BlockDelta, BlockStart, BlockStop, Event, Finish, Opening, Usage
@@ -48,6 +50,13 @@ class Place:
             yield await stores.open()
         finally:
             await stores.close()
+
+    @contextmanager
+    def away(self, seconds: float) -> Iterator[None]:
+        """The database takes no connection for so long."""
+        self.clock.now += seconds
+        with patch.object(AsyncEngine, "connect", side_effect=ConnectionRefusedError):
+            yield
 
 
 def asynchronous(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:

@@ -1,7 +1,6 @@
 """Turns that run in the background: what they give is stored as it comes, and their end too, whoever brings it."""
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from augment_open_proxy.core.conversation import Text
 from augment_open_proxy.core.errors import ErrorKind
@@ -151,21 +150,12 @@ async def test_a_turn_whose_process_died_fails_where_it_was_left(
 
 
 @asynchronous
-async def test_after_the_store_was_away_a_process_has_time_to_say_that_it_lives(
-    shared_place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_after_the_store_was_away_a_process_has_time_to_say_that_it_lives(shared_place: Place) -> None:
     place = shared_place
-
-    def refuse(_: AsyncEngine) -> None:
-        raise ConnectionRefusedError
-
     async with place.open() as one, place.open(instance="two") as two:
         await one.turns.save(running())
-        with monkeypatch.context() as away:
-            away.setattr(AsyncEngine, "connect", refuse)
-            place.clock.now += LEASE + 1
-            with pytest.raises(StoreUnavailable):
-                await load(two)
+        with place.away(LEASE + 1), pytest.raises(StoreUnavailable):
+            await load(two)
         found = await load(two)
         assert found is not None
         assert found.is_running

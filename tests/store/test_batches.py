@@ -8,6 +8,7 @@ import pytest
 from augment_open_proxy.journal.store.access import LEASE
 from augment_open_proxy.journal.store.batches import RESULTS_AT_ONCE
 from augment_open_proxy.journal.store.database import Database
+from augment_open_proxy.journal.store.opening import StoreUnavailable
 from augment_open_proxy.journal.store.records import Batch, Page
 from tests.store.samples import DAY, OWNER, Place, asynchronous, batch, requests
 
@@ -208,6 +209,21 @@ async def test_the_requests_of_a_dead_process_are_claimed_by_another(shared_plac
         await other.turns.renew()
         place.clock.now += LEASE - 1
         assert await dead.batches.claim(2, place.clock.now) == []
+
+
+@asynchronous
+async def test_after_the_store_was_away_what_waits_is_claimed_and_what_may_run_is_not(shared_place: Place) -> None:
+    """Else a request would be made twice, at the account's expense."""
+    place = shared_place
+    async with place.open() as one, place.open(instance="two") as two:
+        await one.batches.create(batch(place.clock), requests(2))
+        (runs,) = await one.batches.claim(1, place.clock.now)
+        with place.away(LEASE + 1), pytest.raises(StoreUnavailable):
+            await two.batches.claim(2, place.clock.now)
+        assert [request.number for request in await two.batches.claim(2, place.clock.now)] == [1]
+        await one.batches.finish(runs, "succeeded", b"yes", 5.0)
+        place.clock.now += LEASE + 1
+        assert [request.number for request in await one.batches.claim(2, place.clock.now)] == [1]
 
 
 @asynchronous

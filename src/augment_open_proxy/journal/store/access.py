@@ -52,6 +52,12 @@ class Access:
     def prepare(self, statement: Executable) -> Prepared:
         return Prepared(statement, self.engine.dialect)
 
+    @property
+    def lapsed(self) -> float:
+        """The time before which a lease must end for its holder to be dead; what waits has one that ends at 0."""
+        now = self.clock()
+        return now if now > self.unsure_until else 1.0
+
     async def read(self, statement: Select[Any], **values: Any) -> Sequence[Row[Any]]:
         """All rows of `statement`, whose parameters have these values."""
 

@@ -115,9 +115,11 @@ class Batches:
         if not await self._access.read(select(requests.c.place).where(requests.c.lease < now).limit(1)):
             return []
 
+        is_free = requests.c.lease < self._access.lapsed
+
         async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
-            await _give_up(connection, now)
-            found = await connection.execute(self._claimable(most, now))
+            await _give_up(connection, is_free, now)
+            found = await connection.execute(self._claimable(most, is_free))
             rows: Sequence[Row[Any]] = found.all()
             await connection.execute(
                 update(requests)
@@ -148,11 +150,11 @@ class Batches:
         open_ = select(requests.c.place).join(batches, batches.c.id == requests.c.batch)
         return bool(await self._access.read(open_.where(requests.c.lease.is_not(None), self._is_alive).limit(1)))
 
-    def _claimable(self, most: int, now: float) -> Select[Any]:
+    def _claimable(self, most: int, is_free: ColumnElement[bool]) -> Select[Any]:
         return (
             select(requests)
             .join(batches, batches.c.id == requests.c.batch)
-            .where(requests.c.lease < now, self._is_alive)
+            .where(is_free, self._is_alive)
             .order_by(requests.c.lease, requests.c.place)
             .limit(most)
             .with_for_update(of=requests, skip_locked=True)
@@ -189,7 +191,7 @@ class Batches:
         ]
 
 
-async def _give_up(connection: AsyncConnection, now: float) -> None:
+async def _give_up(connection: AsyncConnection, is_free: ColumnElement[bool], now: float) -> None:
     """End the requests that nobody runs and nobody shall, and the batches of which they were the last."""
     for state, is_given_up in (
         ("canceled", batches.c.cancelled.is_not(None)),
@@ -197,9 +199,7 @@ async def _give_up(connection: AsyncConnection, now: float) -> None:
     ):
         given_up = select(batches.c.id).where(batches.c.ended.is_(None), is_given_up)
         await connection.execute(
-            update(requests)
-            .where(requests.c.lease < now, requests.c.batch.in_(given_up))
-            .values(state=state, lease=None)
+            update(requests).where(is_free, requests.c.batch.in_(given_up)).values(state=state, lease=None)
         )
     await _end(connection, now, or_(batches.c.cancelled.is_not(None), batches.c.expires <= now))
 

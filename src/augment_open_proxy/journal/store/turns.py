@@ -196,7 +196,7 @@ class Turns:
         return {"which": to_column(id_), "whose": to_column(owner), "what": kind, "now": self._access.clock()}
 
     def _is_dead(self, row: Row[Any]) -> bool:
-        return row.lease is not None and max(row.lease, self._access.unsure_until) < self._access.clock()
+        return row.lease is not None and row.lease < self._access.lapsed
 
     async def _settled(self, row: Row[Any]) -> Turn | None:
         """The turn, with the events so far where it runs. None where it was deleted in the meantime."""
