@@ -262,11 +262,18 @@ def _models(settings: Settings, *, as_json: bool) -> int:
         text = json.dumps(json.loads(render_list(catalog, {})), indent=2)
     else:
         text = "\n".join(catalog.ids)
+    return _print(text)
+
+
+def _print(text: str) -> int:
+    """Write what a command was asked for, and return its exit code."""
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough; nothing is left to flush at the exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at the exit
+        if not isinstance(error, BrokenPipeError):  # that is a reader, such as `head`, that has seen enough
+            return _fail(f"standard output: {error.strerror}", 1)
     return 0
 
 
@@ -297,9 +304,9 @@ def _keys(settings: Settings, arguments: argparse.Namespace) -> int:
     try:
         match arguments.action:
             case "create":
-                sys.stdout.write(_create_key(file, arguments) + "\n")
+                return _print(_create_key(file, arguments))
             case "list":
-                sys.stdout.write("".join(f"{line}\n" for line in _key_lines(file)))
+                return _print("\n".join(_key_lines(file)))
             case _:
                 if not file.remove(arguments.name):
                     return _fail(f"there is no key named {arguments.name!r}; `{APP_NAME} keys list` lists them", 1)

@@ -1,5 +1,6 @@
 """The command line and the banner, with a stand-in for the server."""
 
+import errno
 import io
 import json
 import os
@@ -140,17 +141,35 @@ def test_what_the_output_s_encoding_has_not_is_shown_in_escapes(monkeypatch: pyt
     assert b'POST "/\\u65e5" ?' in out.getvalue()
 
 
-def test_a_reader_that_left_is_no_error(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [["models"], ["keys", "list"]])
+@pytest.mark.parametrize(
+    ("reason", "code", "told"),
+    [
+        (errno.EPIPE, 0, ""),  # as of `head`, which has seen enough
+        (errno.ENOSPC, 1, "augment-open-proxy: standard output: No space left on device\n"),
+    ],
+)
+def test_output_that_nobody_takes(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    reason: int,
+    code: int,
+    told: str,
+) -> None:
     with (tmp_path / "out").open("w") as out:
 
         class Closed:
             fileno = out.fileno
 
             def write(self, text: str) -> None:
-                raise BrokenPipeError
+                raise OSError(reason, os.strerror(reason))
 
         monkeypatch.setattr(sys, "stdout", Closed())
-        assert main(["models"]) == 0
+        assert main(command) == code
+        assert capsys.readouterr().err == told
 
 
 def test_ctrl_break_asks_for_a_stop_too(monkeypatch: pytest.MonkeyPatch) -> None:
