@@ -146,9 +146,12 @@ def test_a_longer_one_is_passed_on_at_once(patient: Proxy, api: Api, stream: boo
     assert len(asked.requests) == 1
 
 
-def test_a_limited_rate_without_a_time_is_passed_on_at_once(patient: Proxy) -> None:
-    asked = Asked(patient, CHAT, False, "claude-sonnet-4-5", [Status(429)])
+@every_api
+def test_a_limited_rate_without_a_time_is_passed_on_at_once_with_one(patient: Proxy, api: Api) -> None:
+    """Codex ends its turn at a 429 that does not say when to ask again."""
+    asked = Asked(patient, api, True, "claude-sonnet-4-5", [Status(429)])
     assert (asked.answer.status, len(asked.requests)) == (429, 1)
+    assert asked.answer.headers["retry-after"] == "5"
 
 
 # --- What is never tried again ---

@@ -7,7 +7,7 @@ import pytest
 
 from augment_open_proxy.core.errors import ErrorKind
 from augment_open_proxy.dialects.openai_errors import ERRORS
-from augment_open_proxy.upstream.problems import from_line, from_status
+from augment_open_proxy.upstream.problems import LIMITED_RETRY_AFTER, from_line, from_status
 
 HTML = b"""<!DOCTYPE html><html><head><title>502 Bad Gateway</title><style>b { color: red }</style></head>
 <body><script>var x = "<b>";</script><h1>Bad   gateway</h1>\n<!-- hidden --><p>at the <b>edge</b></p></body></html>"""
@@ -237,6 +237,12 @@ def test_the_explanations_help() -> None:
 def test_when_to_retry_is_passed_on() -> None:
     assert from_status(429, b"", "", 12.5).retry_after == 12.5
     assert from_status(503, b"", "", None).retry_after is None
+
+
+def test_a_limited_rate_always_says_when() -> None:
+    assert from_status(429, b"", "", None).retry_after == LIMITED_RETRY_AFTER
+    assert from_status(429, b"", "", 0.0).retry_after == 0.0
+    assert from_status(429, b"out of credits", "", None).retry_after is None, "that is no matter of time"
 
 
 # --- In a line of an answer ---

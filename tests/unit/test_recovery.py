@@ -70,11 +70,6 @@ def test_a_longer_one_is_the_client_s() -> None:
     assert Story().after("again", retry_after=60) is None
 
 
-def test_a_limited_rate_is_tried_again_only_where_the_backend_says_when() -> None:
-    assert Story().after("again", kind=ErrorKind.RATE_LIMITED) is None
-    assert Story(chance=0).after("again", kind=ErrorKind.RATE_LIMITED, retry_after=1) == Step(delay=1)
-
-
 def test_the_budget_decides_and_is_asked_only_where_all_else_agrees() -> None:
     assert Story(budget=0).after("again") is None
     story = Story(budget=1000)

@@ -9,6 +9,9 @@ from augment_open_proxy.core.errors import ErrorKind, Problem, Remedy
 from augment_open_proxy.core.jsontext import UNREADABLE
 from augment_open_proxy.upstream import wire
 
+LIMITED_RETRY_AFTER = 5.0
+"""Seconds after which a client may ask again where the backend limits the rate and names no time: without one Codex
+gives up at once."""
 _MESSAGE_LIMIT = 2000
 _HTML_LIMIT = 8192
 _CREDITS = re.compile(
@@ -77,6 +80,8 @@ def from_status(status: int, body: bytes, content_type: str, retry_after: float 
     if kind is None:
         kind = ErrorKind.INVALID_REQUEST if 400 <= status < 500 else ErrorKind.BACKEND
     kind = _told_by(words, kind)
+    if kind is ErrorKind.RATE_LIMITED and retry_after is None:
+        retry_after = LIMITED_RETRY_AFTER
     explanation = _EXPLANATIONS.get(kind, "The Augment backend answered with status {status}").format(status=status)
     return msgspec.structs.replace(_problem(kind, explanation, words, retry_after), remedy=_remedy(status, kind, words))
 

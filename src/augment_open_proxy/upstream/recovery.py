@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from augment_open_proxy.core.errors import ErrorKind, Problem
+from augment_open_proxy.core.errors import Problem
 
 TRIES = 3
 SECONDS = 10.0
@@ -80,8 +80,6 @@ class Recovery:
         wait = problem.retry_after or 0.0
         delay = wait + FIRST_DELAY * 2 ** (self._tries - 1) * chance
         if self._tries >= TRIES or wait > LONGEST_RETRY_AFTER or elapsed + delay > SECONDS:
-            return None
-        if problem.kind is ErrorKind.RATE_LIMITED and problem.retry_after is None:
             return None
         if not budget():
             return None

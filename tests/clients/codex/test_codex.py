@@ -11,6 +11,7 @@ import pytest
 
 from augment_open_proxy.simulator import ChatStreamRequest, Cut, Status
 from augment_open_proxy.simulator.request import Image, ToolResult, results
+from augment_open_proxy.upstream import problems
 from augment_open_proxy.upstream.wire import ImageFormat
 from tests.clients.claude_code.program import trap
 from tests.clients.codex.program import KEY_BY_COMMAND, MODEL, SECONDS, VERSION, Codex, Run, require
@@ -336,6 +337,17 @@ def must_fail(run: Run, words: str, tries: int = 1) -> None:
 def test_a_failure_that_passes_is_survived(codex: Codex, proxy: Proxy) -> None:
     proxy.simulator.script([Status(500, b'{"error":"Internal server error"}')], times=3)
     run = codex.ask(prompt("Hi.", text="Hello."), refused=(502,))
+    run.must_succeed()
+    assert run.text == "Hello."
+
+
+def test_a_limited_rate_without_a_time_is_waited_for(
+    codex: Codex, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one it would end its turn at once."""
+    monkeypatch.setattr(problems, "LIMITED_RETRY_AFTER", 2.5)
+    proxy.simulator.script([Status(429, b'{"error":"Too many requests"}')])
+    run = codex.ask(prompt("Hi.", text="Hello."), refused=(429,))
     run.must_succeed()
     assert run.text == "Hello."
 
