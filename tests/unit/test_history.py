@@ -29,6 +29,7 @@ def results(*ids: str) -> Message:
 
 
 SAID = assistant(Text("Hi."))
+HM = Thinking("Hm.")
 
 
 def request(*messages: Message, system: tuple[str, ...] = ()) -> ChatRequest:
@@ -81,8 +82,8 @@ def test_a_system_prompt_alone_can_be_answered() -> None:
         # Codex 0.94 sends its calls, then its text, then the results.
         ((assistant(call("a")), SAID, results("a")), (assistant(call("a"), Text("Hi.")), results("a"))),
         (
-            (assistant(Thinking("Hm.")), assistant(call("a")), assistant(call("b")), results("a", "b")),
-            (assistant(Thinking("Hm."), call("a"), call("b")), results("a", "b")),
+            (assistant(HM), assistant(call("a")), assistant(call("b")), results("a", "b")),
+            (assistant(HM, call("a"), call("b")), results("a", "b")),
         ),
         ((SAID, assistant(), SAID), (assistant(Text("Hi."), Text("Hi.")),)),
         ((SAID, HELLO, SAID), (SAID, HELLO, SAID)),
@@ -96,7 +97,7 @@ def test_neighbouring_assistant_messages_are_one_turn(
     assert prepared(*messages, HELLO) == (*joined, HELLO)
 
 
-@pytest.mark.parametrize("last", [SAID, assistant(), assistant(Thinking("Hm."))])
+@pytest.mark.parametrize("last", [SAID, assistant(), assistant(HM)])
 def test_a_history_that_ends_with_an_assistant_message_is_refused_with_the_reason(last: Message) -> None:
     message = refusal(HELLO, last).message
     assert "ends with an assistant message" in message
@@ -160,6 +161,15 @@ def not_run(*ids: str) -> Message:
         ((HELLO, assistant(Text("")), HELLO, SAID), (HELLO, HELLO, SAID)),
         ((assistant(Text(""), call("a")), results("a"), SAID), (assistant(call("a")), results("a"), SAID)),
         ((Message("user", (Text(""), Text("Hello."))), SAID), (HELLO, SAID)),
+        # Thinking that nothing follows is left of a reply that broke off; Anthropic refuses it in every later turn.
+        ((assistant(HM), HELLO, SAID), (HELLO, SAID)),
+        ((assistant(HM), assistant(HM), HELLO, SAID), (HELLO, SAID)),
+        ((assistant(HM, Text("Hi."), HM), HELLO, SAID), (assistant(HM, Text("Hi.")), HELLO, SAID)),
+        ((assistant(HM, call("a"), HM), results("a"), SAID), (assistant(HM, call("a")), results("a"), SAID)),
+        (
+            (assistant(HM), assistant(call("a")), results("a"), assistant(HM), HELLO, SAID),
+            (assistant(HM, call("a")), results("a"), HELLO, SAID),
+        ),
     ],
 )
 def test_the_past_is_mended_neutrally(messages: tuple[Message, ...], mended: tuple[Message, ...] | None) -> None:

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from augment_open_proxy.core.conversation import ChatRequest, Message, Part, Text, ToolCall, ToolResult, parts_of
+from augment_open_proxy.core.conversation import (
+    ChatRequest,
+    Message,
+    Part,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    parts_of,
+)
 from augment_open_proxy.core.errors import invalid_request
 
 NOT_RUN = "The tool was not run."
@@ -22,7 +31,7 @@ def prepare(request: ChatRequest) -> tuple[ChatRequest, None]:
     joined = _joined(request.messages)
     if _is_sound(joined):
         return msgspec.structs.replace(request, messages=tuple(joined)), None
-    messages = _joined(_without_emptiness(request.messages))
+    messages = _without_emptiness(joined)
     groups = _groups(messages)
     _check_end(request, groups)
     mended = _mended(groups)
@@ -37,7 +46,9 @@ def _is_sound(messages: Sequence[Message]) -> bool:
     waiting: set[str] = set()
     role = "assistant"
     for message in messages:
-        if not message.content or (message.role == "assistant" and (waiting or role == "assistant")):
+        if not message.content:
+            return False
+        if message.role == "assistant" and (waiting or role == "assistant" or type(message.content[-1]) is Thinking):
             return False
         role = message.role
         for part in message.content:
@@ -59,17 +70,20 @@ def _is_sound(messages: Sequence[Message]) -> bool:
 # ---------------------------------------------------------------- messages
 
 
-def _without_emptiness(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Without empty texts beside other parts, and without assistant messages that say nothing (but for the last)."""
+def _without_emptiness(messages: list[Message]) -> list[Message]:
+    """Without empty texts beside other parts, without thinking at the end of a message, and without assistant messages
+    that say nothing then (but for the last).
+
+    Anthropic refuses a message that ends with thinking, such as is left of a reply that broke off.
+    """
     kept: list[Message] = []
-    for i, message in enumerate(messages):
-        if len(message.content) > 1 and any(isinstance(part, Text) and not part.text for part in message.content):
-            parts = tuple(part for part in message.content if not isinstance(part, Text) or part.text)
-            message = Message(message.role, parts or message.content[:1])
-        says_nothing = all(isinstance(part, Text) and not part.text for part in message.content)
-        if message.role != "assistant" or not says_nothing or i == len(messages) - 1:
-            kept.append(message)
-    return tuple(kept)
+    for message in messages:
+        parts = tuple(part for part in message.content if not isinstance(part, Text) or part.text)
+        while parts and isinstance(parts[-1], Thinking):
+            parts = parts[:-1]
+        if parts or message.role != "assistant" or message is messages[-1]:
+            kept.append(Message(message.role, parts or message.content[:1]))
+    return kept
 
 
 def _joined(messages: Sequence[Message]) -> list[Message]:
