@@ -13,7 +13,7 @@ from augment_open_proxy.server import keys as keys_module
 from augment_open_proxy.server.keys import Key, KeyFile, digest
 from augment_open_proxy.server.provision import Ready
 from augment_open_proxy.settings import Settings
-from augment_open_proxy.simulator.steps import Send, Stall
+from augment_open_proxy.simulator.steps import Cut, Send, Stall, Step
 from augment_open_proxy.state import StateFolder
 from tests.asking import APIS, CHAT, MESSAGES, RESPONSES, Api, every_api, request, streamed_and_whole
 from tests.server.test_batches import create, ended, params, results
@@ -252,6 +252,37 @@ def test_the_tokens_of_a_day_count_what_each_turn_took(tmp_path: Path, api: Api,
         assert post(proxy, api, headers, stream=stream).status_code == 200
         proxy.wait_for(lambda: len(proxy.lines) == 1)
         assert post(proxy, api, headers, stream=stream).status_code == 429
+
+
+USAGE = b'{"nodes":[{"id":1,"type":10,"token_usage":{"input_tokens":2,"output_tokens":1}}]}\n'
+END = b'{"stop_reason":1}\n'
+NEVER = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}}
+
+
+@every_api
+@streamed_and_whole
+@pytest.mark.parametrize("end", [[Cut()], [b'{"stop_reason":6}\n']], ids=["broken off", "malformed"])
+def test_a_turn_that_fails_costs_what_the_backend_told(
+    tmp_path: Path, api: Api, stream: bool, end: list[Step | bytes]
+) -> None:
+    headers = add(tmp_path, "ci", tokens_per_day=3)
+    with running_proxy(state_dir=tmp_path) as proxy:
+        proxy.simulator.script([b'{"text":"Half"}\n', USAGE, *end])
+        post(proxy, api, headers, stream=stream)
+        proxy.wait_for(lambda: len(proxy.lines) == 1)
+        assert "tokens=2/1/3" in proxy.lines[0]
+        assert post(proxy, api, headers, stream=stream).status_code == 429
+
+
+@streamed_and_whole
+def test_both_turns_of_an_answer_that_stays_invalid_cost(tmp_path: Path, stream: bool) -> None:
+    headers = add(tmp_path, "ci", tokens_per_day=6)
+    with running_proxy(state_dir=tmp_path) as proxy:
+        proxy.simulator.script([b'{"text":"5"}\n', USAGE, END], times=2)
+        assert post(proxy, CHAT, headers, stream=stream, **NEVER).status_code == 502
+        proxy.wait_for(lambda: len(proxy.lines) == 1)
+        assert "tokens=4/2/6" in proxy.lines[0]
+        assert post(proxy, CHAT, headers, stream=stream).status_code == 429
 
 
 def test_counting_tokens_takes_none(tmp_path: Path) -> None:

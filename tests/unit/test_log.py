@@ -327,6 +327,7 @@ BLOCK: list[Event] = [BlockStart(0, Text("")), BlockDelta(0, "Hi."), BlockStop(0
     [
         (Finish("stop", 1, Usage(1, 2)), Usage(1, 2), None),
         (Failure(Problem(ErrorKind.BACKEND, "It broke.")), None, "It broke."),
+        (Failure(Problem(ErrorKind.BACKEND, "It broke."), Usage(1, 2)), Usage(1, 2), "It broke."),
         (Cancelled(), None, "the client left before the end"),
     ],
 )

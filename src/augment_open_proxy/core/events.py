@@ -99,9 +99,10 @@ class Finish(Struct, frozen=True, tag="finish"):
 
 
 class Failure(Struct, frozen=True, tag="failure"):
-    """The turn failed; what was given out before it is not a whole answer."""
+    """The turn failed; what was given out before it is not a whole answer. `usage` is what it took all the same."""
 
     problem: Problem
+    usage: Usage = Usage()
 
 
 class Cancelled(Struct, frozen=True, tag="cancelled"):

@@ -74,17 +74,23 @@ class Recorder:
         match last:
             case Opening():
                 self._has_begun = True
-            case Finish(usage=usage) if self._counts:
-                self._record.usage = usage if self._record.usage is None else self._record.usage + usage
-                self._record.spent += usage.total or 0
-            case Failure(problem=problem):
-                self.fail(problem)
+            case Finish():
+                self._count(last.usage)
+            case Failure():
+                self.fail(last.problem)
+                if last.usage.total:
+                    self._count(last.usage)
             case Cancelled():
                 self._record.error = "the client left before the end"
                 if self._counts and self._has_begun and self._record.estimate_input is not None:
                     self._record.spent += self._record.estimate_input()
             case _:
                 pass
+
+    def _count(self, usage: Usage) -> None:
+        if self._counts:
+            self._record.usage = usage if self._record.usage is None else self._record.usage + usage
+            self._record.spent += usage.total or 0
 
     def fail(self, problem: Problem) -> None:
         self._record.error = problem.message

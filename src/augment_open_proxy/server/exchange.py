@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from augment_open_proxy.core.conversation import Attachment, ChatRequest, kinds_of
-from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening
+from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, Usage
 from augment_open_proxy.core.jsontext import UNREADABLE, mended
 from augment_open_proxy.core.steps import whole
 from augment_open_proxy.dialects.dialect import NOTHING, Dialect, Parsed, renderer
@@ -217,7 +217,7 @@ def _shown(body: bytes) -> Any:
 class _Choice:
     """One choice of a reply: what the backend says, through the policies, which may need more than one turn."""
 
-    __slots__ = ("_chain", "_number", "_opening", "_sink", "_turn", "is_over")
+    __slots__ = ("_chain", "_number", "_opening", "_paid", "_sink", "_turn", "is_over")
 
     def __init__(self, number: int, opening: Opening, turn: Turn, chain: Chain) -> None:
         self._number = number
@@ -225,6 +225,8 @@ class _Choice:
         self._turn = turn
         self._chain = chain
         self._sink: Sink
+        self._paid = Usage()
+        """What the turns took that no client sees."""
         self.is_over = False
 
     async def run(self, sink: Sink) -> None:
@@ -248,14 +250,19 @@ class _Choice:
         """Events of the backend. A policy may end the reply before the backend does."""
         out = self._chain.feed(events)
         if not out:
+            if isinstance(events[-1], Finish):
+                self._paid = events[-1].usage
             return None
         last = out[-1]
         if type(last) is Finish:  # what is pure knows no time
-            out = [*out[:-1], msgspec.structs.replace(last, at=int(time.time()))]
-            self.is_over = True
+            last = msgspec.structs.replace(last, at=int(time.time()))
         elif type(last) is Failure:
-            self.is_over = True
-        return self._sink(self._number, out)
+            end = events[-1] if isinstance(events[-1], Finish) else last
+            last = msgspec.structs.replace(last, usage=self._paid + end.usage)
+        else:
+            return self._sink(self._number, out)
+        self.is_over = True
+        return self._sink(self._number, [*out[:-1], last])
 
 
 def _reply_headers(dialect: Dialect, record: Record, request: ChatRequest) -> Headers:

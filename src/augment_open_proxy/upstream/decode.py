@@ -248,7 +248,7 @@ class Decoder:
     def _fail(self, problem: Problem, events: list[Event]) -> None:
         self._stop_open(events, is_cut=True)
         self.ended = True
-        events.append(Failure(problem))
+        events.append(Failure(problem, self._usage))
 
 
 def _read_mended(data: bytes) -> Line | None:
