@@ -135,7 +135,7 @@ def test_two_items_can_not_have_one_id() -> None:
         ({"id": "msg_1"}, "items[0].type"),
         ({"type": "compaction_trigger"}, "items[0].type"),
         ({"type": "additional_tools"}, "items[0].type"),
-        ({"type": "program"}, "items[0].type"),
+        ({"type": "video"}, "items[0].type"),
         ({"role": "user", "content": "A.", "id": "x" * (LONGEST_ID + 1)}, "items[0].id"),
         ({}, "items[0].role"),
         ([], "items[0]"),

@@ -316,6 +316,12 @@ SERVER_ITEMS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"type": "apply_patch_call_output", "call_id": "a", "status": "completed", "output": "O1"},
         ("apply_patch_call_output", "O1"),
     ),
+    ({"type": "apply_patch_call_output", "call_id": "a", "status": "failed"}, ("apply_patch_call_output", "failed")),
+    ({"type": "program", "id": "p", "call_id": "a", "code": "CODE", "fingerprint": "F1"}, ("program", "CODE")),
+    (
+        {"type": "program_output", "id": "p", "call_id": "a", "status": "incomplete", "result": "R1"},
+        ("incomplete", "R1"),
+    ),
 ]
 
 
@@ -325,6 +331,11 @@ def test_what_a_server_tool_did_is_told_in_words(item: dict[str, Any], words: tu
     assert isinstance(said, Text)
     for word in words:
         assert word in said.text
+
+
+def test_that_a_server_tool_ended_well_and_its_opaque_fields_are_no_words_for_the_model() -> None:
+    program = {"type": "program", "id": "p", "call_id": "a", "status": "completed", "code": "CODE", "fingerprint": "F1"}
+    assert part(program) == Text("[program: code: CODE]")
 
 
 def test_the_base64_of_a_generated_image_is_no_text_for_the_model() -> None:

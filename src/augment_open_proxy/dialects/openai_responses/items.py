@@ -157,7 +157,7 @@ def _messages_of(item: wire.Item, raw: bytes | Raw, path: str, by_id: Mapping[st
         case str() if kind.endswith(("_call_output", "_approval_response")):
             said, pictures = _server_item(kind, raw, path)
             return (Message("user", (said, *(picture(url, path) for url in pictures))),)
-        case str() if kind.endswith(("_call", "_output", "_list_tools", "_approval_request")):
+        case str() if kind.endswith(("_call", "_output", "_list_tools", "_approval_request", "program")):
             return (_assistant(_server_item(kind, raw, path)[0]),)
     raise invalid_request(f"{path}.type {kind!r} cannot be sent to the Augment backend.", f"{path}.type")
 
@@ -206,14 +206,16 @@ def _server_item(kind: str, raw: bytes | Raw, path: str) -> tuple[Text, list[str
     """What a tool that does not exist here did in an earlier turn, in words, and the `data:` URLs of its pictures."""
     pictures: list[str] = []
     fields = _without_pictures(read_value(_any_fields, raw, path), pictures)
-    said = {
-        name: value
-        for name, value in fields.items()
-        if name not in ("type", "id", "call_id", "status") and not name.startswith("encrypted_") and value is not None
-    }
     if kind == "image_generation_call":
-        said.pop("result", None)  # the picture itself, in base64
-    words = (f"{name}: {value if isinstance(value, str) else _json(value).decode()}" for name, value in said.items())
+        fields.pop("result", None)  # the picture itself, in base64
+    words = (
+        f"{name}: {value if isinstance(value, str) else _json(value).decode()}"
+        for name, value in fields.items()
+        if name not in ("type", "id", "call_id", "fingerprint")
+        and not name.startswith("encrypted_")
+        and value is not None
+        and (name, value) != ("status", "completed")
+    )
     return Text(f"[{kind}: {', '.join(words)}]"), pictures
 
 
