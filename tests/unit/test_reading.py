@@ -5,12 +5,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from augment_open_proxy.core.conversation import OutputFormat
 from augment_open_proxy.core.errors import Problem, ProxyError
 from augment_open_proxy.core.steps import whole
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import NOTHING, Dialect
 from augment_open_proxy.dialects.openai_chat import OPENAI_CHAT
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
+from augment_open_proxy.dialects.reading import read_output_format
 from augment_open_proxy.dialects.registry import read
 
 PADDING = " " * (2 * 2**20)
@@ -73,3 +75,22 @@ def test_many_messages_are_read_and_converted_in_steps(dialect: Dialect) -> None
     assert len(list(read(dialect, data))) >= 1000 + len(PADDING) // 65_536
     _, draft = whole(read(dialect, data))
     assert len(list(draft.parse(NOTHING))) >= 1000 // 64
+
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "described"),
+    [
+        ({"schema": SCHEMA}, SCHEMA),
+        ({"schema": SCHEMA, "name": "trip", "description": None}, SCHEMA),
+        ({"schema": SCHEMA, "description": "Where to go."}, {"description": "Where to go.", **SCHEMA}),
+        ({"schema": {"description": "A city."}, "description": "Where to go."}, {"description": "A city."}),
+    ],
+)
+def test_what_a_format_is_for_is_said_in_its_schema(wanted: dict[str, Any], described: dict[str, Any]) -> None:
+    schema = msgspec.Raw(msgspec.json.encode(described))
+    flat, nested = {"type": "json_schema", **wanted}, {"type": "json_schema", "json_schema": wanted}
+    assert read_output_format(flat, "text.format") == OutputFormat("text.format.schema", schema)
+    assert read_output_format(nested, "response_format") == OutputFormat("response_format.json_schema.schema", schema)

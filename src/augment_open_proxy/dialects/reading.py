@@ -247,10 +247,12 @@ def read_output_format(given: object, param: str) -> OutputFormat | None:
             return None
         case {"type": "json_object"}:
             return OutputFormat(param)
-        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
-            return OutputFormat(f"{param}.json_schema.schema", Raw(msgspec.json.encode(schema)))
-        case {"type": "json_schema", "schema": dict(schema)}:
+        case {"type": "json_schema", "schema": dict(schema), **rest}:
+            if rest.get("description"):  # the model is told the schema, and nothing else
+                schema = {"description": rest["description"], **schema}
             return OutputFormat(f"{param}.schema", Raw(msgspec.json.encode(schema)))
+        case {"type": "json_schema", "json_schema": {"schema": dict()} as inner}:
+            return read_output_format(inner | {"type": "json_schema"}, f"{param}.json_schema")
     raise invalid_request(f"{param} must be of type text, json_object, or json_schema with a schema.", param)
 
 
