@@ -9,6 +9,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from augment_open_proxy.cli import banner
+from augment_open_proxy.server import batch_runner
 from augment_open_proxy.server import keys as keys_module
 from augment_open_proxy.server.keys import Key, KeyFile, digest
 from augment_open_proxy.server.provision import Ready
@@ -16,7 +17,7 @@ from augment_open_proxy.settings import Settings
 from augment_open_proxy.simulator.steps import Cut, Send, Stall, Step
 from augment_open_proxy.state import StateFolder
 from tests.asking import APIS, CHAT, MESSAGES, RESPONSES, Api, every_api, request, streamed_and_whole
-from tests.server.test_batches import create, ended, params, results
+from tests.server.test_batches import create, directive, ended, params, results
 from tests.servers import Proxy, running_proxy
 from tests.sockets import opened
 
@@ -333,6 +334,22 @@ def test_a_batch_has_the_limits_of_its_key(tmp_path: Path) -> None:
         assert [end["error"]["error"]["type"] for end in (ends[0], ends[3])] == ["permission_error", "rate_limit_error"]
         assert post(proxy, MESSAGES, headers).status_code == 429
         assert len(proxy.simulator.requests) == 2
+
+
+def test_a_batch_s_request_is_one_of_the_day_however_often_it_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_runner, "NO_PLACE_PAUSE", 0.02)
+    monkeypatch.setattr(batch_runner, "FIRST_PAUSE", 0.01)
+    headers = add(tmp_path, "ci", requests_per_day=3)
+    changes = {"state_dir": tmp_path, "store": "memory", "max_concurrency": 1, "queue_timeout": 0.01}
+    with running_proxy(**changes) as proxy:
+        proxy.simulator.script([Send(b'{"text":"Half a"}\n'), Cut()], times=2)
+        batch = create(proxy, *[directive(text=["a ", "b "], delay=0.05)] * 3, key="ci!")
+        ended(proxy, batch["id"], key="ci!")
+        assert [result["type"] for _, result in results(proxy, batch["id"], key="ci!")] == ["succeeded"] * 3
+        assert len(proxy.simulator.requests) == 5
+        assert post(proxy, MESSAGES, headers).status_code == 429
 
 
 def test_the_tokens_of_a_batch_count(tmp_path: Path) -> None:

@@ -57,13 +57,16 @@ _log = logging.getLogger(__name__)
 
 
 class _Job:
-    """A request that is run here. `is_cancelled`: its batch is; `record` is that of its last try."""
+    """A request that is run here. `is_cancelled`: its batch is; `record` is that of its last try.
+
+    `is_admitted`: it was counted as one of its key's share of the day, and is not again.
+    """
 
     def __init__(self, request: BatchRequest) -> None:
         self.request = request
         self.started = time.monotonic()
         self.phase: Literal["claimed", "running", "ending"] = "claimed"
-        self.is_cancelled = False
+        self.is_admitted = self.is_cancelled = False
         self.record = self.new_record()
 
     def new_record(self) -> Record:
@@ -263,7 +266,7 @@ class BatchRunner:
             problem: Problem
             pause: float | None
             try:
-                return "succeeded", await self._attempt(job.request, record)
+                return "succeeded", await self._attempt(job, record)
             except _NoPlace as error:
                 problem, pause = error.problem, NO_PLACE_PAUSE
             except ShareSpent as error:
@@ -287,10 +290,15 @@ class BatchRunner:
                 await self._stopping.wait()
             raise _Stopped
 
-    async def _attempt(self, request: BatchRequest, record: Record) -> bytes:
+    async def _attempt(self, job: _Job, record: Record) -> bytes:
         """The message. Raises `ProxyError` and `_NoPlace`."""
+        request = job.request
         scope = _scope(request, self._keys)
+        key = scope.get(KEY)
+        if job.is_admitted:
+            scope[KEY] = None
         begun = await self._exchange.begin(ANTHROPIC_MESSAGES, request.params, scope, record, owner=request.owner)
+        job.is_admitted = True
         source = begun.source
         if begun.parsed.keep is not None:
             source = kept(source, begun.turn(), 1, self._stores, begun.items_of, begun.notices)
@@ -313,7 +321,7 @@ class BatchRunner:
             if error.problem.kind is ErrorKind.RATE_LIMITED:
                 raise _NoPlace(error.problem) from error
             raise
-        self._keys.count(scope.get(KEY), record.spent)
+        self._keys.count(key, record.spent)
         record.notices += tuple(begun.notices)
         record.effective_model = begun.asked.model_id
         if failure is not None:
