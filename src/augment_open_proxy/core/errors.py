@@ -56,6 +56,8 @@ class ProxyError(Exception):
         self.problem = problem
 
 
+FAILED = Problem(ErrorKind.INTERNAL, "The proxy failed; its log on stderr says more.")
+"""What an exception means that nobody expects."""
 TOO_DEEP = Problem(ErrorKind.INVALID_REQUEST, "The body is nested too deeply.")
 """What a `RecursionError` means where a client's JSON is read: parsers let pass what a function here may not follow."""
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from augment_open_proxy import __version__
-from augment_open_proxy.core.errors import TOO_DEEP, ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.errors import FAILED, TOO_DEEP, ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.dialect import Dialect
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
@@ -183,8 +183,7 @@ class App:
             _log.exception("a request failed")
             if record.status is not None:
                 raise
-            problem = Problem(ErrorKind.INTERNAL, "The proxy failed; its log on stderr says more.")
-            await _refuse(scope, send, record, problem)
+            await _refuse(scope, send, record, FAILED)
 
     def _handler(self, scope: Scope) -> Handler:
         path = scope["path"].rstrip("/") or "/"

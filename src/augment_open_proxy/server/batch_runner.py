@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from augment_open_proxy.core.errors import TOO_DEEP, ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.errors import FAILED, TOO_DEEP, ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Event, Failure
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.anthropic_messages.batches import State
@@ -52,7 +52,6 @@ TEMPORARY = (
     ErrorKind.TIMEOUT,
     ErrorKind.STORE,
 )
-_INTERNAL = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
 _log = logging.getLogger(__name__)
 
 
@@ -278,7 +277,7 @@ class BatchRunner:
                 problem, pause = TOO_DEEP, None
             except Exception:
                 _log.exception("a request of a batch failed")
-                problem, pause = _INTERNAL, None
+                problem, pause = FAILED, None
             if pause is None:
                 record.status, record.error = ANTHROPIC_MESSAGES.errors[problem.kind].status, problem.message
                 return "errored", ANTHROPIC_MESSAGES.render_error(problem, record.request_id or "")

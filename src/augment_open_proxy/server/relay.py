@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.errors import FAILED, ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import BlockDelta, Cancelled, Event, Failure, Finish, Opening, closing
 from augment_open_proxy.dialects.dialect import Renderer
 from augment_open_proxy.dialects.framing import Pieces, joined, size_of
@@ -175,7 +175,7 @@ class Relay:
             raise
         except Exception:
             _log.exception("a reply failed")
-            await self._end_with(Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more."))
+            await self._end_with(FAILED)
 
     def _feed(self, choice: int, events: list[Event]) -> Waiting:
         """The sink of the reply."""

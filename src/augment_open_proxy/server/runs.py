@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.errors import FAILED, ErrorKind, Problem, ProxyError
 from augment_open_proxy.core.events import Cancelled, Event, Failure, Finish, Opening, closing
 from augment_open_proxy.journal.store.opening import Stores, StoreUnavailable
 from augment_open_proxy.journal.store.records import Turn
@@ -27,7 +27,6 @@ CANCEL_WAIT = 10.0
 """Seconds that a client waits for the end of a run elsewhere."""
 PATIENCE = 60.0
 """Seconds that the end of a run, and who follows it elsewhere, wait for a store that is away."""
-_PROBLEM = Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more.")
 _STOPPED = Problem(ErrorKind.INTERNAL, "The proxy was stopped before the response ended.")
 
 See = Callable[[list[Event]], None]
@@ -71,7 +70,7 @@ class Run:
             await self._finish(self._ending(Failure(error.problem)), flushing)
         except Exception:
             _log.exception("a background response failed")
-            await self._finish(self._ending(Failure(_PROBLEM)), flushing)
+            await self._finish(self._ending(Failure(FAILED)), flushing)
 
     def _ending(self, end: Event) -> list[Event]:
         """What makes a whole reply of the events so far, of which there may be none."""

@@ -14,7 +14,7 @@ from functools import partial
 
 import msgspec
 
-from augment_open_proxy.core.errors import TOO_DEEP, ErrorKind, Problem, ProxyError
+from augment_open_proxy.core.errors import FAILED, TOO_DEEP, ErrorKind, Problem, ProxyError
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.websocket import (
     Create,
@@ -202,7 +202,7 @@ class Connection:
                 event = _told(TOO_DEEP, lane, record)
             case _:
                 _log.error("a response failed", exc_info=error)
-                event = _told(Problem(ErrorKind.INTERNAL, "The proxy failed; its log says more."), lane, record)
+                event = _told(FAILED, lane, record)
         if record.request is not None:
             record.response = msgspec.Raw(event)
         self._finish(self._scope, record)
