@@ -266,15 +266,50 @@ def test_of_two_keys_the_first_counts_and_a_list_is_none() -> None:
                 assert connection.answer().status == status, headers
 
 
+@pytest.mark.parametrize("protocol", ["h2c", "WebSocket, h2c"])
+@pytest.mark.parametrize("pause", [0, 0.1], ids=["at once", "body apart"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_upgrade_to_what_is_not_spoken_is_as_none(proxy: Proxy, protocol: str, pause: float, chunked: bool) -> None:
+    """So ask Java's HttpClient, and `curl --http2`, which post all the same."""
+    data = body()
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(data)}"
+    upgrade = ("Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}", "HTTP2-Settings: AAMAAABkAAQAAP__")
+    before = asked(proxy)
+    with connected(proxy) as connection:
+        for _ in range(2):
+            connection.send(head(CHAT.path, *upgrade, length))
+            time.sleep(pause)
+            connection.send((chunks(data) if chunked else data) + GET)
+            assert "choices" in connection.answer().json
+            assert connection.answer().json == {"status": "ok"}
+    assert asked(proxy) == before + 2
+
+
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("protocol", ["h2c", "websocket", "WebSocket, h2c"])
-def test_an_upgrade_of_a_post_smuggles_nothing(proxy: Proxy, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_module, "IDLE", 0.2)
-    data = post("/v1/responses", b"{}", "Connection: Upgrade", f"Upgrade: {protocol}", "Sec-WebSocket-Version: 13")
+@pytest.mark.parametrize("pause", [0, 0.1], ids=["at once", "body apart"])
+def test_an_upgrade_of_a_post_smuggles_nothing(proxy: Proxy, protocol: str, pause: float) -> None:
+    data = post(CHAT.path, body())
+    upgrade = ("Connection: Upgrade", f"Upgrade: {protocol}", "Sec-WebSocket-Version: 13")
     with connected(proxy) as connection:
-        connection.send(data + post(CHAT.path, body()))
-        connection.send(b"")
-        assert connection.answer().status in (400, 408, 426)
+        connection.send(head("/v1/responses", *upgrade, f"Content-Length: {len(data)}"))
+        time.sleep(pause)
+        connection.send(data + GET)
+        assert connection.answer().status == 400
+        if protocol == "websocket":
+            assert connection.is_closed()
+        else:
+            assert connection.answer().json == {"status": "ok"}
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("more", [b"", b"Connection: Upgrade\r\nUpgrade: h2c\r\n"])
+@pytest.mark.parametrize("target", [b"localhost", b"evil.example:443"])
+def test_a_tunnel_is_refused(proxy: Proxy, target: bytes, more: bytes) -> None:
+    with connected(proxy) as connection:
+        connection.send(b"CONNECT %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % (target, more) + post(CHAT.path, body()))
+        assert connection.answer().status == 400
+        assert connection.is_closed()
 
 
 HANDSHAKE = (

@@ -6,12 +6,11 @@ ends the connection, of which nothing can be trusted any more.
 
 import asyncio
 import math
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from augment_open_proxy.core.errors import ErrorKind, Problem, invalid_request
 from augment_open_proxy.dialects.registry import nearest
@@ -95,7 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
         parser, scope = self.parser, self.scope
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version = parser.get_http_version()
-        if parser.should_upgrade() and self._should_upgrade():
+        if parser.should_upgrade():
             return
         path, scope["query_string"] = _path_and_query(self.url)
         scope["raw_path"] = path
@@ -139,7 +138,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._gets_on, self._problem = False, _MALFORMED
-        super().data_received(data)
+        self._parse(data)
         self._received = 0 if self._gets_on else self._received + len(data)
         if self._received > HEAD_LIMIT:
             self._refuse(_too_large())
@@ -147,6 +146,31 @@ class HttpProtocol(HttpToolsProtocol):
             self._disarm()
         elif self._timer is None:
             self._arm()
+
+    def _parse(self, data: bytes) -> None:
+        """The parser takes whatever follows a request for an upgrade, its body too, for the other protocol. One for
+        what is not spoken here is read again as if it asked for none.
+        """
+        while data:
+            rest, data = data, b""
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._get_upgrade() == b"websocket":
+                    self.handle_websocket_upgrade()
+                elif self.scope["method"] == "CONNECT":  # which is one without a header
+                    self._refuse(_MALFORMED)
+                else:
+                    lines = [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+                    first = f"{self.scope['method']} %b HTTP/{self.scope['http_version']}".encode() % self.url
+                    data = b"\r\n".join([first, *lines, b"", rest[upgrade.args[0] :]])
+                    self.parser = httptools.HttpRequestParser(self)
+            except httptools.HttpParserError:
+                self._refuse(self._problem)
+
+    def _should_upgrade(self) -> bool:
+        """What uvicorn asks: whether to leave a request alone whose head wants an upgrade."""
+        return True
 
     def on_response_complete(self) -> None:
         """The answer is out: the next request that waits begins, or else the connection is idle."""
@@ -199,13 +223,6 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._idle_until < math.inf:
             self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
 
-    def _unset_keepalive_if_required(self) -> None:
-        """Data alone begins no request, and does not keep the connection."""
-
-    def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls when the parser, or one of the callbacks above, has failed."""
-        self._refuse(self._problem)
-
     def _end_too_large(self) -> None:
         """Raises `ValueError`, which ends the parsing."""
         self._problem = _too_large()
@@ -236,10 +253,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _answer(self, problem: Problem) -> bytes:
         path = self.url.partition(b"?")[0].decode("latin-1")
         status, headers, body = error_response(nearest(path), problem, f"req-{new_uuid()}")
-        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
-        lines += [name + b": " + value for name, value in headers]
+        lines = [b"%b: %b" % header for header in headers]
         lines += [b"connection: close", b"content-length: %d" % len(body), b"", body]
-        return b"\r\n".join(lines)
+        return STATUS_LINE[status] + b"\r\n".join(lines)
 
 
 def _path_and_query(url: bytes) -> tuple[bytes, bytes]:
