@@ -142,7 +142,7 @@ class Exchange:
         turn_id = record.request_id[-UUID_SIZE:] if record.request_id else new_uuid()
         record.request_id = dialect.id_prefix + turn_id
         if self._log.keeps_bodies:
-            record.request = _shown(body)
+            record.request = shown(body)
         takes_long = len(body) > LARGE
         reading, draft = await paced(read(dialect, body)) if takes_long else whole(read(dialect, body))
         owner = owner or owner_of(scope)
@@ -206,7 +206,7 @@ class Exchange:
         return run.follow
 
 
-def _shown(body: bytes) -> Any:
+def shown(body: bytes) -> Any:
     """A body for the log."""
     try:
         return without_base64(msgspec.json.decode(mended(body)))

@@ -10,16 +10,15 @@ import msgspec
 from msgspec import Struct
 
 from augment_open_proxy.core.events import Event, Failure, Finish, Opening, Usage
-from augment_open_proxy.core.jsontext import mended
 from augment_open_proxy.dialects.dialect import Parsed
 from augment_open_proxy.dialects.openai_responses import OPENAI_RESPONSES
 from augment_open_proxy.dialects.openai_responses.websocket import Create, Lane, Messages
-from augment_open_proxy.journal.log import Log, without_base64
+from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.record import Record, Recorder
 from augment_open_proxy.journal.store.opening import Stores
 from augment_open_proxy.journal.store.records import Turn
 from augment_open_proxy.server.asgi import Receive, Scope, Send
-from augment_open_proxy.server.exchange import Begun, Exchange
+from augment_open_proxy.server.exchange import Begun, Exchange, shown
 from augment_open_proxy.server.flow import Sink, Source, Waiting, put
 from augment_open_proxy.server.guard import Guard
 from augment_open_proxy.server.ids import new_uuid
@@ -91,7 +90,7 @@ class Responder:
         past = await self._recall(OPENAI_RESPONSES, body, owner, local)
         parsed = OPENAI_RESPONSES.parse(body, past.recalled)
         if self._log.keeps_bodies:
-            record.request = without_base64(msgspec.json.decode(mended(body)))
+            record.request = shown(body)
         record.model = parsed.request.model
         opening = Opening(record.request_id, int(time.time()), record.model, 0)
         turn = past.turn("response", opening, body, owner, parsed)
