@@ -116,6 +116,16 @@ def test_a_message_of_a_batch_is_what_the_messages_api_gives(proxy: Proxy) -> No
     assert result["message"] == alone
 
 
+@pytest.mark.parametrize(("forwarded", "scheme"), [("https", "https"), ("http", "http"), ("javascript", "http")])
+def test_behind_tls_the_results_are_there_too(proxy: Proxy, forwarded: str, scheme: str) -> None:
+    """The SDKs ask for the results, with their key, at the address that the batch names."""
+    batch = create(proxy, params())
+    ended(proxy, batch["id"])
+    headers = {"X-Forwarded-Proto": forwarded, "Host": "localhost"}
+    over = call(proxy, "GET", f"/{batch['id']}", headers=headers)
+    assert over["results_url"] == f"{scheme}://localhost{BATCHES}/{batch['id']}/results"
+
+
 def test_each_request_has_a_result_of_its_own(proxy: Proxy) -> None:
     batch = create(
         proxy,

@@ -171,7 +171,7 @@ async def _send_piece(send: Send, record: Record, piece: bytes, *, is_last: bool
 
 
 def _described(batch: Batch, scope: Scope) -> MessageBatch:
-    """The batch; its results are under the name by which the client reached us."""
+    """The batch; its results are where the client reached us: clients send their key there."""
     times = Times(
         _rfc3339(batch.created),
         _rfc3339(batch.expires),
@@ -179,7 +179,8 @@ def _described(batch: Batch, scope: Scope) -> MessageBatch:
         None if batch.ended is None else _rfc3339(batch.ended),
     )
     host = header_values(scope, b"host")[0].decode("latin-1")
-    url = f"{scope['scheme']}://{host}{ANTHROPIC_MESSAGES.paths[0]}/batches/{batch.id}/results"
+    scheme = "https" if b"https" in header_values(scope, b"x-forwarded-proto") else "http"
+    url = f"{scheme}://{host}{ANTHROPIC_MESSAGES.paths[0]}/batches/{batch.id}/results"
     return describe(batch.id, times, {str(state): many for state, many in batch.counts.items()}, url)
 
 
