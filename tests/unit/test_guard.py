@@ -338,6 +338,15 @@ def test_a_preflight_needs_no_key_which_browsers_never_send_with_it() -> None:
     assert verdict("OPTIONS", ("host", HOST), foreign, ASKS, guard=WITH_PAGE_AND_KEY) is ErrorKind.PERMISSION
 
 
+def test_a_preflight_may_come_under_any_name_where_what_follows_it_needs_a_key() -> None:
+    other = ("host", "models.example")
+    assert verdict("OPTIONS", other, ("origin", PAGE), ASKS, guard=WITH_PAGE_AND_KEY) is None
+    assert verdict("OPTIONS", other, ("origin", PAGE), ASKS, guard=WITH_PAGE) is ErrorKind.PERMISSION
+    foreign = ("origin", "http://evil.com")
+    assert verdict("OPTIONS", other, foreign, ASKS, guard=WITH_PAGE_AND_KEY) is ErrorKind.PERMISSION
+    assert verdict("POST", other, ("origin", PAGE), JSON, guard=WITH_PAGE_AND_KEY) is ErrorKind.PERMISSION
+
+
 def test_a_preflight_is_granted_the_headers_that_it_names_and_no_private_network() -> None:
     asked = ("access-control-request-headers", "content-type,x-api-key")
     private = ("access-control-request-private-network", "true")

@@ -52,10 +52,12 @@ class Guard:
         headers = headers_of(scope)
         presented = presented_key(scope)
         key = self._keys.find(presented) if presented else None
-        host = self._check_host(headers.get(b"host", ()), knows_key=key is not None)
+        # A browser sends no key with a preflight, but with what follows it.
+        knows_key = key is not None or (self._asks_for_key and is_preflight(scope))
+        host = self._check_host(headers.get(b"host", ()), knows_key=knows_key)
         if b"origin" in headers:
             self._check_origin(headers[b"origin"], host)
-        if key is None and self._asks_for_key and not is_preflight(scope):
+        if not knows_key and self._asks_for_key:
             raise ProxyError(Problem(ErrorKind.AUTHENTICATION, _no_key(presented)))
         if scope.get("method") in ("POST", "PUT", "PATCH"):
             types = headers.get(b"content-type", ())
