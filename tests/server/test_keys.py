@@ -17,7 +17,7 @@ from augment_open_proxy.settings import Settings
 from augment_open_proxy.simulator.steps import Cut, Send, Stall, Step
 from augment_open_proxy.state import StateFolder
 from tests.asking import APIS, CHAT, MESSAGES, RESPONSES, Api, every_api, request, streamed_and_whole
-from tests.server.test_batches import create, directive, ended, params, results
+from tests.server.test_batches import call, create, directive, ended, params, results
 from tests.servers import Proxy, running_proxy
 from tests.sockets import opened
 
@@ -356,6 +356,17 @@ def test_the_tokens_of_a_batch_count(tmp_path: Path) -> None:
     headers = add(tmp_path, "ci", tokens_per_day=5)
     with running_proxy(state_dir=tmp_path, store="memory") as proxy:
         batch = create(proxy, params(model=MODEL), key="ci!")
+        ended(proxy, batch["id"], key="ci!")
+        assert post(proxy, MESSAGES, headers).status_code == 429
+
+
+def test_what_a_cancelled_batch_had_begun_counts_as_its_prompt(tmp_path: Path) -> None:
+    headers = add(tmp_path, "ci", tokens_per_day=50)
+    with running_proxy(state_dir=tmp_path, store="memory") as proxy:
+        proxy.simulator.script([Send(b'{"text":"Half"}\n'), Stall(30)])
+        batch = create(proxy, params("word " * 500, MODEL), key="ci!")
+        proxy.wait_for(lambda: proxy.simulator.open_calls == 1)
+        call(proxy, "POST", f"/{batch['id']}/cancel", key="ci!")
         ended(proxy, batch["id"], key="ci!")
         assert post(proxy, MESSAGES, headers).status_code == 429
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from augment_open_proxy.core.errors import FAILED, TOO_DEEP, ErrorKind, Problem, ProxyError
-from augment_open_proxy.core.events import Event, Failure
+from augment_open_proxy.core.events import Cancelled, Event, Failure
 from augment_open_proxy.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from augment_open_proxy.dialects.anthropic_messages.batches import State
 from augment_open_proxy.dialects.dialect import Whole
@@ -265,7 +265,7 @@ class BatchRunner:
             problem: Problem
             pause: float | None
             try:
-                return "succeeded", await self._attempt(job, record)
+                return "succeeded", await self._attempt(job)
             except _NoPlace as error:
                 problem, pause = error.problem, NO_PLACE_PAUSE
             except ShareSpent as error:
@@ -289,9 +289,9 @@ class BatchRunner:
                 await self._stopping.wait()
             raise _Stopped
 
-    async def _attempt(self, job: _Job, record: Record) -> bytes:
+    async def _attempt(self, job: _Job) -> bytes:
         """The message. Raises `ProxyError` and `_NoPlace`."""
-        request = job.request
+        request, record = job.request, job.record
         scope = _scope(request, self._keys)
         key = scope.get(KEY)
         if job.is_admitted:
@@ -320,7 +320,11 @@ class BatchRunner:
             if error.problem.kind is ErrorKind.RATE_LIMITED:
                 raise _NoPlace(error.problem) from error
             raise
-        self._keys.count(key, record.spent)
+        except asyncio.CancelledError:
+            recorder.feed([Cancelled()])
+            raise
+        finally:
+            self._keys.count(key, record.spent)
         record.notices += tuple(begun.notices)
         record.effective_model = begun.asked.model_id
         if failure is not None:
