@@ -12,9 +12,9 @@ from augment_open_proxy.core.errors import Problem, ProxyError
 from augment_open_proxy.core.events import Block, BlockDelta, BlockStart, BlockStop, Event, Finish, Opening, Usage
 from augment_open_proxy.core.reply import fold
 from augment_open_proxy.policies import history
-from augment_open_proxy.policies.call_limit import CallLimit
 from augment_open_proxy.policies.limits import OutputLimit
 from augment_open_proxy.policies.stop import StopSequences
+from augment_open_proxy.policies.tool_choice import CallLimit
 from augment_open_proxy.tokens.counter import TokenCounter
 from tests.properties import grammar
 

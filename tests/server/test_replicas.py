@@ -138,7 +138,7 @@ class Load:
     def _ask(self, number: int) -> None:
         """Ask until the proxy is gone."""
         headers = {"authorization": "Bearer k"}
-        with httpx.Client(timeout=20, headers=headers) as client:
+        with httpx.Client(timeout=40, headers=headers) as client:
             count = 0
             while True:
                 count += 1
@@ -156,7 +156,7 @@ class Load:
 
     def join(self) -> None:
         for thread in self._threads:
-            thread.join(20)
+            thread.join(40)
             assert not thread.is_alive()
 
 
@@ -173,7 +173,7 @@ def test_a_proxy_that_is_killed_loses_nothing_that_was_given(tmp_path: Path) -> 
         for _ in range(ROUNDS):
             with running(tmp_path, "--port", "0", **settings) as (process, banner):
                 load = Load(url_in(banner))
-                eventually(lambda: len(load.given) > CLIENTS, seconds=20)  # noqa: B023 (called here)
+                eventually(lambda: len(load.given) > CLIENTS, seconds=40)  # noqa: B023 (called here)
                 time.sleep(seconds.uniform(0.1, 1))
                 process.kill()
                 load.join()
@@ -183,7 +183,7 @@ def test_a_proxy_that_is_killed_loses_nothing_that_was_given(tmp_path: Path) -> 
         assert begun
         with running(tmp_path, "--port", "0", **settings) as (_, banner):
             url = url_in(banner)
-            with httpx.Client(base_url=url + RESPONSES, headers={"authorization": "Bearer k"}, timeout=20) as client:
+            with httpx.Client(base_url=url + RESPONSES, headers={"authorization": "Bearer k"}, timeout=40) as client:
                 for id_, response in given.items():
                     assert client.get(f"/{id_}").json() == response
 
@@ -191,14 +191,14 @@ def test_a_proxy_that_is_killed_loses_nothing_that_was_given(tmp_path: Path) -> 
                     states = {client.get(f"/{id_}").json()["status"] for id_ in begun}
                     return bool(states) and states <= {"completed", "failed"}
 
-                eventually(ended, seconds=20)
+                eventually(ended, seconds=40)
 
     def half_there() -> list[str]:
         turns = asyncio.run(all_turns(tmp_path / "state" / "store.db"))
         return [turn.id for turn in turns if not turn.is_whole and not turn.failure]
 
     # One whose id nobody was given yet is among them: it ends when its process counts as dead.
-    eventually(lambda: not half_there(), seconds=20)
+    eventually(lambda: not half_there(), seconds=40)
 
 
 async def all_turns(path: Path) -> list[Turn]:

@@ -53,8 +53,16 @@ def turn(**fields: Any) -> Turn:
 class Store:
     """Stands for the stores, the database and its turns, and tells `what` happened in which order."""
 
-    def __init__(self, *, opening: Exception | None = None, saving: Exception | None = None, waits: float = 0) -> None:
+    def __init__(
+        self,
+        *,
+        opening: Exception | None = None,
+        opens_in: float = 0,
+        saving: Exception | None = None,
+        waits: float = 0,
+    ) -> None:
         self.opening = opening
+        self.opens_in = opens_in
         self.saving = saving
         self.waits = waits
         self.is_open = False
@@ -66,6 +74,7 @@ class Store:
         self.what.append("opened")
         if self.opening:
             raise self.opening
+        await asyncio.sleep(self.opens_in)
         self.is_open = True
         return self
 
@@ -215,6 +224,7 @@ TROUBLE = {
     "cannot be opened": lambda: Store(opening=StoreUnavailable("no disk")),
     "breaks": lambda: Store(saving=OSError("disk full")),
     "hangs": lambda: Store(waits=60),
+    "does not open": lambda: Store(opens_in=60),
 }
 
 
@@ -223,6 +233,7 @@ def test_the_reply_goes_out_all_the_same_and_says_that_it_is_not_stored(
     trouble: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.01)
+    monkeypatch.setattr(keeping, "OPENING_SECONDS", 0.05)
     with caplog.at_level(logging.ERROR):
         out = given_on(store := TROUBLE[trouble](), (0, [OPENING, *CONTENT]), (0, [FINISH]))
     assert out == [(0, [OPENING, *CONTENT]), (0, [UNSTORED])]
@@ -232,15 +243,29 @@ def test_the_reply_goes_out_all_the_same_and_says_that_it_is_not_stored(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "reason"), [("cannot be opened", "no disk"), ("hangs", "the store does not answer")]
+    ("trouble", "reason"),
+    [
+        ("cannot be opened", "no disk"),
+        ("hangs", "the store does not answer"),
+        ("does not open", "the store does not answer"),
+    ],
 )
 def test_a_store_that_cannot_be_had_takes_one_line_of_the_log(
     trouble: str, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.01)
+    monkeypatch.setattr(keeping, "OPENING_SECONDS", 0.05)
     given_on(TROUBLE[trouble](), (0, [OPENING, FINISH]))
     [record] = caplog.records
     assert (record.getMessage(), record.exc_info) == (f"resp_1 could not be stored: {reason}", None)
+
+
+def test_to_open_a_store_may_take_longer_than_to_write_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that is busy: the first use of a store loads what it needs."""
+    monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.01)
+    store = Store(opens_in=0.05)
+    assert given_on(store, (0, [OPENING, FINISH])) == [(0, [OPENING, FINISH])]
+    assert len(store.saved) == 1
 
 
 def test_only_the_end_that_waited_for_the_store_says_so() -> None:

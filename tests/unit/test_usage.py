@@ -17,10 +17,10 @@ from augment_open_proxy.core.events import (
     Opening,
     Usage,
 )
-from augment_open_proxy.policies.call_limit import CallLimit
 from augment_open_proxy.policies.chain import Chain, Feed, policies
 from augment_open_proxy.policies.limits import OutputLimit
 from augment_open_proxy.policies.stop import StopSequences
+from augment_open_proxy.policies.tool_choice import CallLimit
 from augment_open_proxy.policies.usage import UsageEstimate, prepare
 from augment_open_proxy.tokens.counter import TokenCounter, for_model
 from augment_open_proxy.tokens.length import estimate_text

@@ -9,7 +9,6 @@ from augment_open_proxy.core.conversation import ChatRequest, Message
 from augment_open_proxy.core.events import BlockDelta, Event
 from augment_open_proxy.policies import (
     arguments,
-    call_limit,
     compaction,
     custom_tools,
     history,
@@ -56,7 +55,7 @@ def policies(secret: bytes, counter: TokenCounter, claude_factor: float = CLAUDE
         lambda request: usage.prepare(request, claude_factor),
         lambda request: limits.prepare(request, counter, claude_factor),
         stop.prepare,
-        call_limit.prepare,
+        tool_choice.limit_calls,
         structured.prepare,
         tool_choice.prepare,
         arguments.prepare,

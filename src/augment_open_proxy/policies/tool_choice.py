@@ -1,7 +1,7 @@
-"""Which tools may and must be called: the backend has no field for it, so it is said to the model, and checked.
+"""Which tools may and must be called, and how many of them: the backend has no field for it, so it is said and checked.
 
 A reply without the call that is required is asked for once more, before the client has seen anything of it. A call of a
-tool that is not offered is none.
+tool that is not offered is none. `parallel_tool_calls: false` allows one call: before the next one the turn ends.
 """
 
 from collections.abc import Set
@@ -10,7 +10,7 @@ import msgspec
 
 from augment_open_proxy.core.conversation import ChatRequest, Message, Text, ToolCall
 from augment_open_proxy.core.errors import ErrorKind, Problem, invalid_request
-from augment_open_proxy.core.events import BlockStart, Event, Failure, Finish, Opening
+from augment_open_proxy.core.events import BlockStart, Event, Failure, Finish, Opening, prompt_of
 from augment_open_proxy.policies.second_turn import SecondTurn
 
 _AGAIN = "You called no tool that may be called now. "
@@ -68,3 +68,22 @@ class RequiredCall(SecondTurn):
             return self.paid([*self.released(), *events])
         self.hold(events)
         return []
+
+
+def limit_calls(request: ChatRequest) -> tuple[ChatRequest, "CallLimit | None"]:
+    return request, None if request.max_tool_calls is None else CallLimit(request.max_tool_calls)
+
+
+class CallLimit:
+    """Lets so many calls through, and ends the turn where the model begins another."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def feed(self, events: list[Event]) -> list[Event]:
+        for at, event in enumerate(events):
+            if isinstance(event, BlockStart) and isinstance(event.block, ToolCall):
+                if self._left <= 0:
+                    return [*events[:at], Finish("tool_use", None, prompt_of(events))]
+                self._left -= 1
+        return events

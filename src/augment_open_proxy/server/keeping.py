@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 SAVE_SECONDS = 10.0
 """The most that the end of a reply waits for the store."""
+OPENING_SECONDS = 30.0
+"""The same where the store is not open yet: to load what it needs takes seconds of a machine that is busy."""
 SAVE_AGAIN = 1.0
 """Seconds between two tries of one who waits longer."""
 ItemsOf = Callable[[Turn], Sequence[Item]]
@@ -136,7 +138,7 @@ async def save(stores: Stores, turn: Turn, items_of: ItemsOf, *, is_new: bool = 
     end = time.monotonic() + patience
     while True:
         try:
-            with Deadline(SAVE_SECONDS):
+            with Deadline(SAVE_SECONDS if stores.is_open else OPENING_SECONDS):
                 store = await stores.open()
                 items = items_of(turn) if turn.conversation and turn.is_whole else ()
                 await store.turns.save(turn, items, is_new=is_new)
