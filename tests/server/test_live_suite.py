@@ -7,12 +7,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.servers import running_proxy
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 50
 COMMAND = [*(sys.executable, "-m", "pytest", "-n", "0", "-v"), f"-c{ROOT / 'pyproject.toml'}", str(ROOT / "tests/live")]
 NOTHING_COLLECTED = 5
+
+pytestmark = pytest.mark.timeout(2.5 * SECONDS)
+"""Each run starts Python and all of pytest anew, which takes long beside others; none has more than two."""
 
 
 def run(tmp_path: Path, *flags: str, **more: str) -> subprocess.CompletedProcess[str]:
