@@ -372,6 +372,17 @@ def test_each_worker_takes_up_a_change_of_the_keys(tmp_path: Path, workers: Work
     eventually(lambda: statuses(key) == {401}, seconds=5)
 
 
+def test_a_worker_that_takes_anothers_place_asks_for_a_key_as_the_other_did(tmp_path: Path, backend: Simulator) -> None:
+    key = keys(tmp_path, "create", "laptop")
+    with working(tmp_path, **account(backend)) as workers:
+        keys(tmp_path, "revoke", "laptop")
+        eventually(lambda: {workers.ask(key=key).status_code for _ in range(12)} == {401}, seconds=5)
+        for killed in workers.pids():
+            os.kill(killed, signal.SIGKILL)
+            eventually(lambda: killed not in (pids := workers.pids()) and len(pids) == 2)  # noqa: B023 (called here)
+            assert {workers.ask().status_code for _ in range(12)} == {401}
+
+
 def test_what_one_stores_the_others_know(workers: Workers) -> None:
     given = workers.call("POST", input="One.")
     for _ in range(8):

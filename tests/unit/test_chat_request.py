@@ -161,6 +161,7 @@ def test_unknown_fields_are_accepted_anywhere() -> None:
         ({"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}, "messages[1].tool_calls[0].id"),
         ({"role": "assistant", "tool_calls": [{"id": "a", "function": {}}]}, "messages[1].tool_calls[0].function.name"),
         ({"role": "assistant", "content": None, "function_call": {"name": "f"}}, "messages[1].function_call"),
+        ({"role": "assistant", "audio": {"id": "audio_1"}}, "messages[1].audio"),
     ],
 )
 def test_a_bad_message_is_refused_by_its_path(message: Any, param: str) -> None:

@@ -70,7 +70,7 @@ async def open_app(
         keys, made = client_keys(settings, state, shared.shares if shared is not None else None)
         stack.callback(keys.close)
         log.hide(lambda: _secrets(credentials, [*settings.api_keys, *([made] if made else [])]))
-        is_asked = needs_key(settings, keys)
+        is_asked = needs_key(settings, keys) if shared is None else shared.asks_for_key
         app = App(
             settings, upstream, files, secret, log, stores, runs, renewal, keys, needs_key=is_asked, shared=shared
         )

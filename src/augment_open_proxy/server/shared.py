@@ -243,9 +243,13 @@ class Output:
 
 
 class Shared:
-    """All that the workers of one proxy share. `turns` and `begun` are `None` where the settings set no such limit."""
+    """All that the workers of one proxy share. `turns` and `begun` are `None` where the settings set no such limit.
 
-    def __init__(self, settings: Settings) -> None:
+    `asks_for_key` is decided once: a worker that takes another's place may find other keys.
+    """
+
+    def __init__(self, settings: Settings, *, asks_for_key: bool = False) -> None:
+        self.asks_for_key = asks_for_key
         self.turns = Places(settings.max_concurrency) if settings.max_concurrency else None
         self.begun = Window(settings.rate_limit, MINUTE) if settings.rate_limit else None
         self.batches = Places(settings.batch_concurrency)

@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from augment_open_proxy.journal.store.opening import MEMORY, default_url
 from augment_open_proxy.server.listen import divided
-from augment_open_proxy.server.provision import Ready, client_keys, seal_secret, simulated
+from augment_open_proxy.server.provision import Ready, client_keys, needs_key, seal_secret, simulated
 from augment_open_proxy.server.shared import Shared
 from augment_open_proxy.server.shares import SAVE_EVERY
 from augment_open_proxy.server.stopping import SIGNALS, Stop
@@ -72,7 +72,9 @@ def serve(
         )
     state = StateFolder(settings.state_dir)
     seal_secret(settings, state)
-    client_keys(settings, state)[0].close()
+    keys, _ = client_keys(settings, state)
+    asks_for_key = needs_key(settings, keys)
+    keys.close()
     state.describe()
     if state.warning is not None:
         from augment_open_proxy.server import run
@@ -84,7 +86,7 @@ def serve(
 
         return run.serve(settings, sockets, stop, demo=demo, on_ready=announce)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    return asyncio.run(_serve(settings, sockets, stop, state, demo, on_ready))
+    return asyncio.run(_serve(settings, sockets, stop, state, demo, on_ready, asks_for_key))
 
 
 async def _serve(
@@ -94,6 +96,7 @@ async def _serve(
     state: StateFolder,
     demo: bool,
     on_ready: Callable[[Ready], None],
+    asks_for_key: bool,
 ) -> int:
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
@@ -101,7 +104,7 @@ async def _serve(
             settings = await stack.enter_async_context(simulated(settings))
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             settings = dataclasses.replace(settings, store=settings.store or default_url(Path(folder)))
-        shared = Shared(settings)
+        shared = Shared(settings, asks_for_key=asks_for_key)
         shared.shares.load_from(state)
         stack.callback(shared.shares.save_in, state)
         parent = Parent(settings, divided(sockets, settings.workers), shared, on_ready, use_cli=not demo)

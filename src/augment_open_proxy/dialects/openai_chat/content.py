@@ -25,6 +25,8 @@ def assistant_parts(message: wire.Message, path: str) -> tuple[Part, ...]:
     """Thinking first, as the model gave it, then what was said, then the calls."""
     if message.function_call is not None:
         raise old_functions(f"{path}.function_call")
+    if message.audio is not None:
+        raise invalid_request(f"{path}.audio is of a reply in sound: send its transcript as content.", f"{path}.audio")
     parts: list[Part] = []
     thinking = message.reasoning_content or message.reasoning
     if thinking:

@@ -57,6 +57,7 @@ class Message(Struct, frozen=True):
     reasoning_content: str | None = None
     reasoning: str | None = None
     function_call: Any = None
+    audio: Any = None
     refusal: str | None = None
 
 
