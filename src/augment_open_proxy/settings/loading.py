@@ -71,10 +71,10 @@ def _notice(given: _Given, value: object) -> str:
 
 def _misspelt(name: str, origin: str) -> str:
     """A word about a variable that is named as a setting of ours almost is; others may have their own `AOP_`."""
-    known = [option.env for option in OPTIONS.values()]
-    if not name.startswith("AOP_") or name in known or not (meant := _closest(name, known, 0.85)):
+    if not name.startswith("AOP_") or name in (known := [OPTIONS["config"].env, *_toml_keys()]):
         return ""
-    return f"{name} (from {origin}) is no setting{meant}"
+    meant = _closest(name, known, 0.85)
+    return meant and f"{name} (from {origin}) is no setting{meant}"
 
 
 def _config_file(layers: list[_Layer], config_place: Callable[[], Path]) -> Path | None:
