@@ -432,6 +432,8 @@ def test_metadata_that_could_not_be_kept_is_refused(metadata: Any) -> None:
         ({"moderation": {"model": "omni-moderation-latest"}}, ("moderation",)),
         ({"presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "prediction": None}, ()),
         ({"presence_penalty": -1, "frequency_penalty": 0.5}, ("presence_penalty", "frequency_penalty")),
+        ({"verbosity": "high"}, ("verbosity",)),
+        ({"verbosity": "medium"}, ()),
     ],
 )
 def test_parameters_without_effect_are_named(fields: dict[str, Any], named: tuple[str, ...]) -> None:

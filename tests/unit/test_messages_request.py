@@ -264,6 +264,8 @@ def test_nulls_are_as_absence() -> None:
         ({"tool_choice": {"type": "none"}}, ()),
         ({"speed": "fast", "fallbacks": [{"model": "m"}]}, ("fallbacks", "speed")),
         ({"speed": "standard", "fallbacks": []}, ()),
+        ({"output_config": {"task_budget": {"type": "tokens", "total": 20000}}}, ("output_config.task_budget",)),
+        ({"output_config": {"effort": "low", "task_budget": None}}, ()),
     ],
 )
 def test_parameters_without_effect_are_listed(fields: dict[str, Any], ignored: tuple[str, ...]) -> None:
@@ -333,6 +335,7 @@ def test_mcp_servers_which_anthropic_would_call_are_not_dropped_in_silence() -> 
         (body(stream="yes"), "stream"),
         (body(tools=[{"input_schema": {"type": "object"}}]), "tools[0].name"),
         (body(tools=[{"type": "function", "function": {"name": "f"}}]), "tools[0].type"),
+        (body(tools=[{"name": "f", "input_schema": {}, "input_examples": ["a"]}]), "tools[0].input_examples[0]"),
         (body(max_tokens=0), "max_tokens"),
         (body(compaction={"type": "summarize"}), "compaction"),
     ],

@@ -88,7 +88,7 @@ def test_a_tool_of_the_client_is_offered_with_its_schema(type_: dict[str, Any]) 
 
 def test_what_concerns_only_anthropic_is_accepted_beside_it() -> None:
     extras = {"cache_control": {"type": "ephemeral"}, "defer_loading": True, "eager_input_streaming": None}
-    extras |= {"strict": True, "input_examples": [{}], "allowed_callers": ["direct"], "brand_new": 1}
+    extras |= {"strict": True, "allowed_callers": ["direct"], "brand_new": 1}
     assert [tool.name for tool in offered({**READ, **extras})] == ["read"]
 
 
@@ -101,6 +101,18 @@ def test_a_description_is_not_needed(description: dict[str, Any]) -> None:
 def test_a_schema_passes_through_as_it_is() -> None:
     odd = {"type": "object", "$defs": {"a": {"enum": [1e2, None, "\u2028 \U0001f600"]}}, "oneOf": [{}]}
     assert schema(offered({"name": "f", "input_schema": odd})[0]) == odd
+
+
+@pytest.mark.parametrize("own", [{}, SCHEMA, {**SCHEMA, "examples": [{"path": "x"}]}])
+def test_examples_of_its_input_reach_the_model_with_its_schema(own: dict[str, Any]) -> None:
+    examples = [{"path": "a/b"}, {"path": "c"}]
+    (tool,) = offered({"name": "read", "input_schema": own, "input_examples": examples})
+    assert schema(tool) == {**own, "examples": examples}
+
+
+@pytest.mark.parametrize("examples", [None, []])
+def test_no_examples_leave_the_schema_as_it_is(examples: object) -> None:
+    assert schema(offered({**READ, "input_examples": examples})[0]) == SCHEMA
 
 
 def test_a_tool_of_an_unknown_type_with_name_and_schema_is_the_clients() -> None:

@@ -327,6 +327,10 @@ def test_unknown_fields_are_accepted_anywhere() -> None:
         ({"context_management": [{"type": "compaction"}]}, ("context_management",)),
         ({"moderation": {"model": "omni-moderation-latest"}}, ("moderation",)),
         ({"presence_penalty": 0, "frequency_penalty": 0.0}, ()),
+        ({"text": {"verbosity": "low"}}, ("text.verbosity",)),
+        ({"text": {"verbosity": "medium"}}, ()),
+        ({"reasoning": {"effort": "low", "summary": "auto", "context": "auto", "mode": "standard"}}, ()),
+        ({"reasoning": {"context": "all_turns", "mode": "pro"}}, ("reasoning.context", "reasoning.mode")),
     ],
 )
 def test_what_has_no_effect_is_named(fields: dict[str, Any], ignored: tuple[str, ...]) -> None:
@@ -334,7 +338,8 @@ def test_what_has_no_effect_is_named(fields: dict[str, Any], ignored: tuple[str,
 
 
 def test_each_ignored_parameter_is_named_only_where_it_was_sent() -> None:
-    sent = {name: OF_THE_REFERENCE[name] for name in IGNORED}
+    sent = {name: OF_THE_REFERENCE[name] for name in IGNORED if "." not in name}
+    sent |= {"text": {"verbosity": "high"}, "reasoning": {"context": "current_turn", "mode": "pro"}}
     assert request(**sent).ignored == IGNORED
 
 

@@ -1,6 +1,7 @@
 """JSON body → struct, with errors that name the field as the client spells it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
@@ -25,6 +26,14 @@ _WORTH = 4
 """How many times longer than known tools a body may be where they are cut out of it, which copies the rest."""
 _MARK = b'"the tools that were read before"'
 """JSON that stands for them while the rest of a body is read."""
+_ASKS_NOTHING = {
+    "verbosity": "medium",
+    "text.verbosity": "medium",
+    "reasoning.context": "auto",
+    "reasoning.mode": "standard",
+    "speed": "standard",
+    "truncation": "disabled",
+}
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 
@@ -160,14 +169,29 @@ def read_effort(effort: str | None, param: str) -> Effort | None:
     return known
 
 
-def read_ignored(given: object, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the parameters `names` that ask for something, as no penalty of 0 does; `{}` may be a search."""
-    return tuple(name for name in names if _asks(name, getattr(given, name)))
+def ignored_reader(names: Sequence[str]) -> Callable[[object], tuple[str, ...]]:
+    """What gives those of the parameters `names` that ask a request for something, as no penalty of 0 does.
+
+    `text.verbosity` is a field of `text`.
+    """
+    fields = dict.fromkeys(name.partition(".")[0] for name in names)
+    values, nothing = attrgetter(*fields), (None,) * len(fields)
+
+    def read_ignored(given: object) -> tuple[str, ...]:
+        return () if values(given) == nothing else tuple(name for name in names if _asks(name, _value(given, name)))
+
+    return read_ignored
+
+
+def _value(given: Any, path: str) -> object:
+    name, _, rest = path.partition(".")
+    value = given.get(name) if isinstance(given, dict) else getattr(given, name)
+    return _value(value, rest) if rest and value is not None else value
 
 
 def _asks(name: str, value: object) -> bool:
-    if value or name == "web_search_options":
-        return value is not None
+    if value or name == "web_search_options":  # `{}` is a search
+        return value is not None and value != _ASKS_NOTHING.get(name)
     return isinstance(value, int | float) and value is not False and not name.endswith("_penalty")
 
 

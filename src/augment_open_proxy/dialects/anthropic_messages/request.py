@@ -24,6 +24,7 @@ from augment_open_proxy.dialects.blocks import Block, assistant_parts, unsupport
 from augment_open_proxy.dialects.dialect import NOTHING, Delivery, Draft, Keep, Parsed, Recalled, References, parsed
 from augment_open_proxy.dialects.reading import (
     ConversationReader,
+    ignored_reader,
     read_effort,
     read_limit,
     read_output_format,
@@ -36,12 +37,21 @@ _count_reader = ConversationReader(wire.CountTokensRequest, wire.Message, wire.T
 _tool = msgspec.json.Decoder(wire.Tool)
 _decode_session = msgspec.json.Decoder(wire.Session)
 
-IGNORED = ("temperature", "top_p", "top_k", "mcp_servers", "container", "fallbacks", "speed")
+IGNORED = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "mcp_servers",
+    "container",
+    "fallbacks",
+    "speed",
+    "output_config.task_budget",
+)
 """Accepted without effect; a response header names those that a client sent."""
+_ignored = ignored_reader(IGNORED)
 _BILLING = "x-anthropic-billing-header"
 """Claude Code's system block that begins so differs with every request, and would spoil the backend's cache."""
 _OLDER_SESSION = re.compile(r"_session_([0-9A-Za-z-]+)$")
-_MEANS_NOTHING: tuple[object, ...] = (None, [], "standard")
 _NEXT_USER_MESSAGE = "next_user_message"
 _AT_ONCE = 64
 """Messages that are converted in one step."""
@@ -117,10 +127,6 @@ def _request(
         ignored=ignored,
         left_out=left_out,
     )
-
-
-def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    return tuple(name for name in IGNORED if getattr(wire_request, name) not in _MEANS_NOTHING)
 
 
 def _output_format(wire_request: wire.CountTokensRequest) -> OutputFormat | None:

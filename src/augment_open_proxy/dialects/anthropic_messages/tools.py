@@ -8,7 +8,9 @@ from augment_open_proxy.core.conversation import Tool
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.remembered import ByIdentity
 from augment_open_proxy.dialects.anthropic_messages import wire
+from augment_open_proxy.dialects.reading import read_value
 
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _VERSION = re.compile(r"_\d{8}$")
 
 
@@ -141,6 +143,10 @@ def _tool(tool: wire.Tool, path: str) -> Tool | None:
             raise invalid_request(f"{path}.name is missing.", f"{path}.name")
         if not schema.lstrip().startswith(b"{"):
             raise invalid_request(f"{path}.input_schema must be an object.", f"{path}.input_schema")
+        if tool.input_examples:
+            fields = read_value(_fields, schema, f"{path}.input_schema")
+            schema = msgspec.json.encode({**fields, "examples": tool.input_examples})
+            return Tool(tool.name, tool.description or "", msgspec.Raw(schema))
         return Tool(tool.name, tool.description or "", tool.input_schema)
     kind = _VERSION.sub("", tool.type or "")
     if kind not in _DOCUMENTED:

@@ -12,6 +12,7 @@ from augment_open_proxy.dialects.blocks import Block
 class OutputConfig(Struct, frozen=True):
     effort: str | None = None
     format: Any = None
+    task_budget: Any = None
 
 
 class Message(Struct, frozen=True):
@@ -28,6 +29,7 @@ class Tool(Struct, frozen=True):
     type: str | None = None
     description: str | None = None
     input_schema: Raw = Raw()
+    input_examples: list[dict[str, Raw]] | None = None
     display_width_px: int | None = None
     display_height_px: int | None = None
 

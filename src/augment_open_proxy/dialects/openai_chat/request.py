@@ -1,7 +1,5 @@
 """Chat Completions body → `ChatRequest`. The only place in this dialect that reads `stream`."""
 
-from operator import attrgetter
-
 from augment_open_proxy.core.conversation import ChatRequest, Effort, Message, Text
 from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.steps import Steps
@@ -17,9 +15,9 @@ from augment_open_proxy.dialects.openai_chat.content import (
 from augment_open_proxy.dialects.openai_chat.tools import parse_tools
 from augment_open_proxy.dialects.reading import (
     ConversationReader,
+    ignored_reader,
     read_choices,
     read_effort,
-    read_ignored,
     read_limit,
     read_metadata,
     read_output_format,
@@ -44,8 +42,7 @@ IGNORED = (
     "moderation",
 )
 """Accepted without effect; a response header names those that a client sent."""
-_ignored_values = attrgetter(*IGNORED)
-_NONE_IGNORED = (None,) * len(IGNORED)
+_ignored = ignored_reader(IGNORED)
 
 
 def read(body: bytes) -> Steps[Draft]:
@@ -97,10 +94,6 @@ def _refuse(wire_request: wire.Request) -> None:
             raise invalid_request(f"{name} cannot be had: the Augment backend gives nothing of the kind.", name)
     if wire_request.modalities not in (None, ["text"]):
         raise invalid_request("modalities must be text alone: the Augment backend gives nothing else.", "modalities")
-
-
-def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    return () if _ignored_values(wire_request) == _NONE_IGNORED else read_ignored(wire_request, IGNORED)
 
 
 def _limit(wire_request: wire.Request) -> int | None:

@@ -12,7 +12,7 @@ from augment_open_proxy.core.errors import invalid_request
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.dialect import Delivery, Draft, Parsed
 from augment_open_proxy.dialects.openai_completions import wire
-from augment_open_proxy.dialects.reading import read_choices, read_ignored, read_in_steps, read_limit, read_stop
+from augment_open_proxy.dialects.reading import ignored_reader, read_choices, read_in_steps, read_limit, read_stop
 
 _decoder = msgspec.json.Decoder(wire.Request)
 
@@ -24,6 +24,7 @@ INSTRUCTIONS = (
 """What makes a chat model complete."""
 
 IGNORED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
+_ignored = ignored_reader(IGNORED)
 """Accepted without effect; a response header names those that a client sent."""
 
 
@@ -55,7 +56,7 @@ def _parsed(wire_request: wire.Request) -> Steps[Parsed]:
             max_output_tokens=read_limit(wire_request.max_tokens, "max_tokens"),
             thinking="none",
             place="prompt",
-            ignored=read_ignored(wire_request, IGNORED),
+            ignored=_ignored(wire_request),
         ),
         Delivery(
             stream=bool(wire_request.stream),

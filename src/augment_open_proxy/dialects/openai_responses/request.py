@@ -35,16 +35,16 @@ from augment_open_proxy.dialects.openai_responses.items import (
 )
 from augment_open_proxy.dialects.openai_responses.past import PLACE, parse_past
 from augment_open_proxy.dialects.openai_responses.reply import Shape, fields_of, shape_of
-from augment_open_proxy.dialects.reading import read as read_body
 from augment_open_proxy.dialects.reading import (
+    ignored_reader,
     read_effort,
-    read_ignored,
     read_limit,
     read_metadata,
     read_output_format,
     read_tool_choice,
     read_value,
 )
+from augment_open_proxy.dialects.reading import read as read_body
 
 _decoder = msgspec.json.Decoder(wire.Request)
 _head = msgspec.json.Decoder(wire.ItemHead)
@@ -66,8 +66,13 @@ IGNORED = (
     "top_p",
     "presence_penalty",
     "frequency_penalty",
+    "truncation",
+    "text.verbosity",
+    "reasoning.context",
+    "reasoning.mode",
 )
 """Accepted without effect; a response header names those that a client sent."""
+_ignored = ignored_reader(IGNORED)
 
 
 def read(body: bytes) -> Steps[Draft]:
@@ -300,11 +305,6 @@ def _thinking(wire_request: wire.Request, *, is_kept: bool) -> ThinkingOutput:
 def _call_limit(wire_request: wire.Request) -> int | None:
     limit = read_limit(wire_request.max_tool_calls, "max_tool_calls")
     return 1 if wire_request.parallel_tool_calls is False else limit
-
-
-def _ignored(wire_request: wire.Request) -> tuple[str, ...]:
-    names = read_ignored(wire_request, IGNORED)
-    return names if wire_request.truncation in (None, "disabled") else (*names, "truncation")
 
 
 # -------------------------------------------------------------------- echo

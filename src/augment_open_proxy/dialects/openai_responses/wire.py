@@ -76,6 +76,8 @@ class Reasoning(Struct, frozen=True):
     effort: str | None = None
     summary: str | None = None
     generate_summary: str | None = None
+    context: Any = None
+    mode: Any = None
 
 
 class Request(Struct, frozen=True):
