@@ -110,6 +110,12 @@ def test_examples_of_its_input_reach_the_model_with_its_schema(own: dict[str, An
     assert schema(tool) == {**own, "examples": examples}
 
 
+def test_examples_for_a_documented_tool_reach_it_too() -> None:
+    bash = {"type": "bash_20250124", "name": "bash"}
+    (plain,), (shown,) = offered(bash), offered({**bash, "input_examples": [{"command": "ls"}]})
+    assert schema(shown) == {**schema(plain), "examples": [{"command": "ls"}]}
+
+
 @pytest.mark.parametrize("examples", [None, []])
 def test_no_examples_leave_the_schema_as_it_is(examples: object) -> None:
     assert schema(offered({**READ, "input_examples": examples})[0]) == SCHEMA

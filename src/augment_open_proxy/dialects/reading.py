@@ -34,6 +34,7 @@ _ASKS_NOTHING = {
     "speed": "standard",
     "truncation": "disabled",
 }
+"""Values of parameters that are the APIs' defaults."""
 _EFFORTS: dict[str, Effort] = {effort: effort for effort in get_args(Effort)}
 
 

@@ -143,11 +143,7 @@ def _tool(tool: wire.Tool, path: str) -> Tool | None:
             raise invalid_request(f"{path}.name is missing.", f"{path}.name")
         if not schema.lstrip().startswith(b"{"):
             raise invalid_request(f"{path}.input_schema must be an object.", f"{path}.input_schema")
-        if tool.input_examples:
-            fields = read_value(_fields, schema, f"{path}.input_schema")
-            schema = msgspec.json.encode({**fields, "examples": tool.input_examples})
-            return Tool(tool.name, tool.description or "", msgspec.Raw(schema))
-        return Tool(tool.name, tool.description or "", tool.input_schema)
+        return Tool(tool.name, tool.description or "", _with_examples(tool, tool.input_schema))
     kind = _VERSION.sub("", tool.type or "")
     if kind not in _DOCUMENTED:
         if kind == tool.type and kind not in _UNDATED:
@@ -158,4 +154,11 @@ def _tool(tool: wire.Tool, path: str) -> Tool | None:
         documented = msgspec.Raw(bytes(documented).replace(b'"insert"]', b'"insert","undo_edit"]', 1))
     if tool.display_width_px and tool.display_height_px:
         description += f" The screen is {tool.display_width_px} by {tool.display_height_px} pixels."
-    return Tool(tool.name or kind, tool.description or description, documented)
+    return Tool(tool.name or kind, tool.description or description, _with_examples(tool, documented))
+
+
+def _with_examples(tool: wire.Tool, schema: msgspec.Raw) -> msgspec.Raw:
+    if not tool.input_examples:
+        return schema
+    examples = msgspec.Raw(msgspec.json.encode(tool.input_examples))
+    return msgspec.Raw(msgspec.json.encode(read_value(_fields, schema) | {"examples": examples}))

@@ -24,8 +24,8 @@ INSTRUCTIONS = (
 """What makes a chat model complete."""
 
 IGNORED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
-_ignored = ignored_reader(IGNORED)
 """Accepted without effect; a response header names those that a client sent."""
+_ignored = ignored_reader(IGNORED)
 
 
 class Echo(Struct, frozen=True):
