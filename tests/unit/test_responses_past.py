@@ -11,8 +11,7 @@ from augment_open_proxy.core.events import Block, Finish, Opening, Usage
 from augment_open_proxy.core.reply import Reply
 from augment_open_proxy.core.steps import whole
 from augment_open_proxy.dialects.dialect import PastTurn, Recalled
-from augment_open_proxy.dialects.openai_responses.items import GO_ON
-from augment_open_proxy.dialects.openai_responses.past import PLACE, parse_past
+from augment_open_proxy.dialects.openai_responses.items import GO_ON, PLACE, parse_past
 from augment_open_proxy.dialects.openai_responses.request import parse
 
 HELLO: dict[str, Any] = {"role": "user", "content": "Hello."}

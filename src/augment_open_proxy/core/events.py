@@ -17,7 +17,7 @@ FinishReason = Literal["stop", "stop_sequence", "length", "tool_use", "content_f
 Block = Text | Thinking | ToolCall
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """Tokens of one turn, `None` where unknown.
 
     `input` is what was neither read from nor written to the cache; `reasoning` is what of `output` was thinking.
@@ -49,7 +49,7 @@ class Usage(Struct, frozen=True):
         return self.input + (self.cache_read or 0) + (self.cache_creation or 0) + self.output
 
 
-class Opening(Struct, frozen=True, tag="opening"):
+class Opening(Struct, frozen=True, gc=False, tag="opening"):
     """The reply begins. `created` is in Unix seconds, `model` the client's name for it.
 
     `input_estimate` is in tokens, and 0 where the client is not told of it before the end.
@@ -61,7 +61,7 @@ class Opening(Struct, frozen=True, tag="opening"):
     input_estimate: int
 
 
-class BlockStart(Struct, frozen=True, tag="block_start"):
+class BlockStart(Struct, frozen=True, gc=False, tag="block_start"):
     """A block begins; the text or arguments of `block` are empty and follow as deltas."""
 
     index: int
@@ -69,14 +69,14 @@ class BlockStart(Struct, frozen=True, tag="block_start"):
 
 
 @final  # so that `type(event) is BlockDelta`, which is fast, tells a type checker as much as `isinstance`
-class BlockDelta(Struct, frozen=True, tag="block_delta"):
+class BlockDelta(Struct, frozen=True, gc=False, tag="block_delta"):
     """More text (or arguments) of the open block; never empty."""
 
     index: int
     text: str
 
 
-class BlockStop(Struct, frozen=True, tag="block_stop"):
+class BlockStop(Struct, frozen=True, gc=False, tag="block_stop"):
     """The open block is at its end; `is_cut` where a failure cut it off, and what it holds is not whole."""
 
     index: int
@@ -84,7 +84,7 @@ class BlockStop(Struct, frozen=True, tag="block_stop"):
     is_cut: bool = False
 
 
-class Finish(Struct, frozen=True, tag="finish"):
+class Finish(Struct, frozen=True, gc=False, tag="finish"):
     """The turn ended well. `raw_reason` is the backend's stop reason.
 
     The server sets `at`, in Unix seconds, and `is_unstored` where the turn should have been stored and could not be.
@@ -98,14 +98,14 @@ class Finish(Struct, frozen=True, tag="finish"):
     is_unstored: bool = False
 
 
-class Failure(Struct, frozen=True, tag="failure"):
+class Failure(Struct, frozen=True, gc=False, tag="failure"):
     """The turn failed; what was given out before it is not a whole answer. `usage` is what it took all the same."""
 
     problem: Problem
     usage: Usage = Usage()
 
 
-class Cancelled(Struct, frozen=True, tag="cancelled"):
+class Cancelled(Struct, frozen=True, gc=False, tag="cancelled"):
     """The client left before the end."""
 
 

@@ -6,6 +6,8 @@ The backend answers 400 ("Unidentified internal error") to a history that is not
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
@@ -89,20 +91,10 @@ def _without_emptiness(messages: list[Message]) -> list[Message]:
 def _joined(messages: Sequence[Message]) -> list[Message]:
     """Neighbouring assistant messages as one: Codex 0.94 sends its calls, then its text, then the results."""
     joined: list[Message] = []
-    together: list[Message] = []
-    for message in messages:
-        if message.role == "assistant":
-            together.append(message)
-            continue
-        if together:
-            joined.append(_as_one(together))
-            together = []
-        joined.append(message)
-    return [*joined, _as_one(together)] if together else joined
-
-
-def _as_one(messages: list[Message]) -> Message:
-    return messages[0] if len(messages) == 1 else Message("assistant", tuple(parts_of(messages)))
+    for role, neighbours in groupby(messages, attrgetter("role")):
+        alike = [*neighbours]
+        joined += [Message(role, tuple(parts_of(alike)))] if role == "assistant" and len(alike) > 1 else alike
+    return joined
 
 
 class _Group(msgspec.Struct):

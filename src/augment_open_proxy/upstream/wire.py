@@ -55,45 +55,45 @@ Written = str | Raw
 """A text, or its JSON where that was written before."""
 
 
-class TextContent(Struct, frozen=True):
+class TextContent(Struct, frozen=True, gc=False):
     content: Written
 
 
-class TextNode(Struct, frozen=True):
+class TextNode(Struct, frozen=True, gc=False):
     id: int
     text_node: TextContent
     type: int = RequestNodeType.TEXT.value
 
 
-class ImageContent(Struct, frozen=True):
+class ImageContent(Struct, frozen=True, gc=False):
     image_data: str
     format: int
 
 
-class ImageNode(Struct, frozen=True):
+class ImageNode(Struct, frozen=True, gc=False):
     id: int
     image_node: ImageContent
     type: int = RequestNodeType.IMAGE.value
 
 
-class ResultText(Struct, frozen=True):
+class ResultText(Struct, frozen=True, gc=False):
     text_content: Written
     type: int = 1
 
 
-class ResultImage(Struct, frozen=True):
+class ResultImage(Struct, frozen=True, gc=False):
     image_content: ImageContent
     type: int = 2
 
 
-class ToolResultContent(Struct, frozen=True):
+class ToolResultContent(Struct, frozen=True, gc=False):
     tool_use_id: str
     content: Written
     is_error: bool
     content_nodes: list[ResultText | ResultImage] | UnsetType = UNSET  # beyond the SDK: images inside a result
 
 
-class ToolResultNode(Struct, frozen=True):
+class ToolResultNode(Struct, frozen=True, gc=False):
     id: int
     tool_result_node: ToolResultContent
     type: int = RequestNodeType.TOOL_RESULT.value
@@ -102,29 +102,29 @@ class ToolResultNode(Struct, frozen=True):
 RequestNode = TextNode | ImageNode | ToolResultNode
 
 
-class RawResponseNode(Struct, frozen=True):
+class RawResponseNode(Struct, frozen=True, gc=False):
     id: int
     content: Written
     type: int = ResponseNodeType.RAW_RESPONSE.value
 
 
-class ToolUse(Struct, frozen=True):
+class ToolUse(Struct, frozen=True, gc=False):
     tool_use_id: str
     tool_name: str
     input_json: str = ""
 
 
-class ToolUseNode(Struct, frozen=True):
+class ToolUseNode(Struct, frozen=True, gc=False):
     id: int
     tool_use: ToolUse
     type: int = ResponseNodeType.TOOL_USE.value
 
 
-class ThinkingContent(Struct, frozen=True):
+class ThinkingContent(Struct, frozen=True, gc=False):
     content: Written
 
 
-class ThinkingNode(Struct, frozen=True):
+class ThinkingNode(Struct, frozen=True, gc=False):
     id: int
     thinking: ThinkingContent
     type: int = ResponseNodeType.THINKING.value
@@ -133,20 +133,20 @@ class ThinkingNode(Struct, frozen=True):
 HistoryNode = RawResponseNode | ToolUseNode | ThinkingNode
 
 
-class HistoryEntry(Struct, frozen=True):
+class HistoryEntry(Struct, frozen=True, gc=False):
     request_message: Written
     request_nodes: list[RequestNode]
     response_text: Written
     response_nodes: list[HistoryNode]
 
 
-class ToolDefinition(Struct, frozen=True):
+class ToolDefinition(Struct, frozen=True, gc=False):
     name: str
     description: str
     input_schema_json: str
 
 
-class ChatStreamRequest(Struct, frozen=True):
+class ChatStreamRequest(Struct, frozen=True, gc=False):
     mode: str
     model: str
     message: Written
@@ -159,12 +159,12 @@ class ChatStreamRequest(Struct, frozen=True):
 # ------------------------------------------------------------------- answers
 
 
-class Thinking(Struct, frozen=True):
+class Thinking(Struct, frozen=True, gc=False):
     content: str | None = None
     summary: str | None = None
 
 
-class TokenUsage(Struct, frozen=True):
+class TokenUsage(Struct, frozen=True, gc=False):
     """`input_tokens` is taken as what was not cached, as Anthropic counts; `decode.py` maps it, nobody else."""
 
     input_tokens: int | None = None
@@ -173,14 +173,14 @@ class TokenUsage(Struct, frozen=True):
     cache_creation_input_tokens: int | None = None
 
 
-class ResponseNode(Struct, frozen=True):
+class ResponseNode(Struct, frozen=True, gc=False):
     type: int
     tool_use: ToolUse | None = None
     thinking: Thinking | None = None
     token_usage: TokenUsage | None = None
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, gc=False):
     """One line of the answer."""
 
     text: str | None = None
@@ -189,7 +189,7 @@ class Line(Struct, frozen=True):
     error: Any = None
 
 
-class ErrorBody(Struct, frozen=True):
+class ErrorBody(Struct, frozen=True, gc=False):
     """The body of a status that is not 200, where it is JSON."""
 
     error: Any = None
@@ -199,12 +199,12 @@ class ErrorBody(Struct, frozen=True):
 # -------------------------------------------------------------------- models
 
 
-class ListedModel(Struct, frozen=True):
+class ListedModel(Struct, frozen=True, gc=False):
     shortName: str  # noqa: N815 (spelled as the CLI spells it)
     effortLevels: list[str] | None = None  # noqa: N815 (as the wire spells it)
 
 
-class ModelListing(Struct, frozen=True):
+class ModelListing(Struct, frozen=True, gc=False):
     """What `auggie models list --json` prints."""
 
     models: list[ListedModel]

@@ -9,13 +9,13 @@ from augment_open_proxy.dialects.blocks import Block
 # ------------------------------------------------------------------ requests
 
 
-class OutputConfig(Struct, frozen=True):
+class OutputConfig(Struct, frozen=True, gc=False):
     effort: str | None = None
     format: Any = None
     task_budget: Any = None
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """A message of the role `system` may have no content, and change the effort instead."""
 
     role: str
@@ -24,7 +24,7 @@ class Message(Struct, frozen=True):
     clear_at: str | None = None
 
 
-class Tool(Struct, frozen=True):
+class Tool(Struct, frozen=True, gc=False):
     name: str | None = None
     type: str | None = None
     description: str | None = None
@@ -34,34 +34,34 @@ class Tool(Struct, frozen=True):
     display_height_px: int | None = None
 
 
-class ToolChoice(Struct, frozen=True):
+class ToolChoice(Struct, frozen=True, gc=False):
     type: str
     name: str | None = None
     disable_parallel_tool_use: bool | None = None
 
 
-class ThinkingConfig(Struct, frozen=True):
+class ThinkingConfig(Struct, frozen=True, gc=False):
     type: str
     budget_tokens: int | None = None
     display: str | None = None
 
 
-class Metadata(Struct, frozen=True):
+class Metadata(Struct, frozen=True, gc=False):
     user_id: str | None = None
 
 
-class Session(Struct, frozen=True):
+class Session(Struct, frozen=True, gc=False):
     """What Claude Code puts into `metadata.user_id`, as JSON."""
 
     session_id: str
 
 
-class Thread(Struct, frozen=True):
+class Thread(Struct, frozen=True, gc=False):
     type: str
     previous_message_id: str | None = None
 
 
-class CountTokensRequest(Struct, frozen=True):
+class CountTokensRequest(Struct, frozen=True, gc=False):
     """The body of `POST /v1/messages/count_tokens`, and what `POST /v1/messages` shares with it."""
 
     model: str
@@ -97,11 +97,11 @@ class Request(CountTokensRequest, frozen=True):
 # ------------------------------------------------------------------- replies
 
 
-class OutputTokensDetails(Struct, frozen=True):
+class OutputTokensDetails(Struct, frozen=True, gc=False):
     thinking_tokens: int
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """All counts are cumulative. `input_tokens` is what was neither read from nor written to the cache."""
 
     input_tokens: int
@@ -111,19 +111,19 @@ class Usage(Struct, frozen=True):
     output_tokens_details: OutputTokensDetails | UnsetType = UNSET
 
 
-class TextBlock(Struct, frozen=True, kw_only=True):
+class TextBlock(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["text"] = "text"
     text: str
     citations: None = None
 
 
-class ThinkingBlock(Struct, frozen=True, kw_only=True):
+class ThinkingBlock(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["thinking"] = "thinking"
     thinking: str
     signature: str
 
 
-class ToolUseBlock(Struct, frozen=True, kw_only=True):
+class ToolUseBlock(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["tool_use"] = "tool_use"
     id: str
     name: str
@@ -133,7 +133,7 @@ class ToolUseBlock(Struct, frozen=True, kw_only=True):
 ReplyBlock = TextBlock | ThinkingBlock | ToolUseBlock
 
 
-class ReplyMessage(Struct, frozen=True, kw_only=True):
+class ReplyMessage(Struct, frozen=True, gc=False, kw_only=True):
     id: str
     type: Literal["message"] = "message"
     role: Literal["assistant"] = "assistant"
@@ -144,39 +144,39 @@ class ReplyMessage(Struct, frozen=True, kw_only=True):
     usage: Usage
 
 
-class MessageStart(Struct, frozen=True, kw_only=True):
+class MessageStart(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["message_start"] = "message_start"
     message: ReplyMessage
 
 
-class MessageDeltaBody(Struct, frozen=True):
+class MessageDeltaBody(Struct, frozen=True, gc=False):
     stop_reason: str
     stop_sequence: str | None = None
 
 
-class MessageDelta(Struct, frozen=True, kw_only=True):
+class MessageDelta(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["message_delta"] = "message_delta"
     delta: MessageDeltaBody
     usage: Usage
 
 
-class TokenCount(Struct, frozen=True):
+class TokenCount(Struct, frozen=True, gc=False):
     """The answer of `POST /v1/messages/count_tokens`."""
 
     input_tokens: int
 
 
-class ErrorDetails(Struct, frozen=True):
+class ErrorDetails(Struct, frozen=True, gc=False):
     error_code: str
 
 
-class ErrorDetail(Struct, frozen=True):
+class ErrorDetail(Struct, frozen=True, gc=False):
     type: str
     message: str
     details: ErrorDetails | UnsetType = UNSET
 
 
-class ErrorBody(Struct, frozen=True, kw_only=True):
+class ErrorBody(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["error"] = "error"
     error: ErrorDetail
     request_id: str
@@ -185,18 +185,18 @@ class ErrorBody(Struct, frozen=True, kw_only=True):
 # ------------------------------------------------------------------- batches
 
 
-class BatchEntry(Struct, frozen=True):
+class BatchEntry(Struct, frozen=True, gc=False):
     custom_id: str
     params: Raw
 
 
-class BatchBody(Struct, frozen=True):
+class BatchBody(Struct, frozen=True, gc=False):
     """The body of `POST /v1/messages/batches`."""
 
     requests: list[BatchEntry]
 
 
-class BatchCounts(Struct, frozen=True):
+class BatchCounts(Struct, frozen=True, gc=False):
     processing: int = 0
     succeeded: int = 0
     errored: int = 0
@@ -204,7 +204,7 @@ class BatchCounts(Struct, frozen=True):
     expired: int = 0
 
 
-class MessageBatch(Struct, frozen=True, kw_only=True):
+class MessageBatch(Struct, frozen=True, gc=False, kw_only=True):
     """Times are in the form of RFC 3339."""
 
     id: str
@@ -219,33 +219,33 @@ class MessageBatch(Struct, frozen=True, kw_only=True):
     results_url: str | None
 
 
-class BatchList(Struct, frozen=True):
+class BatchList(Struct, frozen=True, gc=False):
     data: list[MessageBatch]
     has_more: bool
     first_id: str | None
     last_id: str | None
 
 
-class DeletedBatch(Struct, frozen=True, kw_only=True):
+class DeletedBatch(Struct, frozen=True, gc=False, kw_only=True):
     id: str
     type: Literal["message_batch_deleted"] = "message_batch_deleted"
 
 
-class Succeeded(Struct, frozen=True, kw_only=True):
+class Succeeded(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["succeeded"] = "succeeded"
     message: Raw
 
 
-class Errored(Struct, frozen=True, kw_only=True):
+class Errored(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["errored"] = "errored"
     error: Raw
 
 
-class NotRun(Struct, frozen=True):
+class NotRun(Struct, frozen=True, gc=False):
     type: Literal["canceled", "expired"]
 
 
-class BatchResult(Struct, frozen=True):
+class BatchResult(Struct, frozen=True, gc=False):
     """A line of the results."""
 
     custom_id: str

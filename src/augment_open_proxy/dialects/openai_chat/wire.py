@@ -13,12 +13,12 @@ from augment_open_proxy.dialects.blocks import Block
 # ------------------------------------------------------------------ requests
 
 
-class ImageURL(Struct, frozen=True):
+class ImageURL(Struct, frozen=True, gc=False):
     url: str
     detail: str | None = None
 
 
-class File(Struct, frozen=True):
+class File(Struct, frozen=True, gc=False):
     file_data: str | None = None
     file_id: str | None = None
     filename: str | None = None
@@ -32,24 +32,24 @@ class ContentPart(Block, frozen=True):
     file: File | None = None
 
 
-class FunctionCall(Struct, frozen=True):
+class FunctionCall(Struct, frozen=True, gc=False):
     name: str
     arguments: str | None = None
 
 
-class CustomCall(Struct, frozen=True):
+class CustomCall(Struct, frozen=True, gc=False):
     name: str
     input: str = ""
 
 
-class ToolCall(Struct, frozen=True):
+class ToolCall(Struct, frozen=True, gc=False):
     id: str
     type: str | None = None
     function: FunctionCall | None = None
     custom: CustomCall | None = None
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     role: str
     content: str | list[ContentPart] | None = None
     tool_calls: list[ToolCall] | None = None
@@ -61,18 +61,18 @@ class Message(Struct, frozen=True):
     refusal: str | None = None
 
 
-class Function(Struct, frozen=True):
+class Function(Struct, frozen=True, gc=False):
     name: str | None = None
     description: str | None = None
     parameters: Raw = Raw()  # empty where it is left out; msgspec has no optional Raw
 
 
-class GrammarText(Struct, frozen=True):
+class GrammarText(Struct, frozen=True, gc=False):
     syntax: str
     definition: str
 
 
-class CustomFormat(Struct, frozen=True):
+class CustomFormat(Struct, frozen=True, gc=False):
     """The Responses API has `syntax` and `definition` right here."""
 
     type: str
@@ -81,13 +81,13 @@ class CustomFormat(Struct, frozen=True):
     definition: str | None = None
 
 
-class Custom(Struct, frozen=True):
+class Custom(Struct, frozen=True, gc=False):
     name: str
     description: str | None = None
     format: CustomFormat | None = None
 
 
-class Tool(Struct, frozen=True):
+class Tool(Struct, frozen=True, gc=False):
     """A tool in any of the shapes that `tools.py` reads."""
 
     type: str | None = None
@@ -100,16 +100,16 @@ class Tool(Struct, frozen=True):
     format: CustomFormat | None = None
 
 
-class StreamOptions(Struct, frozen=True):
+class StreamOptions(Struct, frozen=True, gc=False):
     include_usage: bool | None = None
 
 
-class Reasoning(Struct, frozen=True):
+class Reasoning(Struct, frozen=True, gc=False):
     effort: str | None = None
     exclude: bool | None = None
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """The body of `POST /v1/chat/completions`."""
 
     model: str
@@ -152,29 +152,29 @@ class Request(Struct, frozen=True):
 # ------------------------------------------------------------------- replies
 
 
-class FunctionReply(Struct, frozen=True):
+class FunctionReply(Struct, frozen=True, gc=False):
     name: str
     arguments: str
 
 
-class FunctionToolCall(Struct, frozen=True, kw_only=True):
+class FunctionToolCall(Struct, frozen=True, gc=False, kw_only=True):
     id: str
     type: Literal["function"] = "function"
     function: FunctionReply
 
 
-class CustomReply(Struct, frozen=True):
+class CustomReply(Struct, frozen=True, gc=False):
     name: str
     input: str
 
 
-class CustomToolCall(Struct, frozen=True, kw_only=True):
+class CustomToolCall(Struct, frozen=True, gc=False, kw_only=True):
     id: str
     type: Literal["custom"] = "custom"
     custom: CustomReply
 
 
-class ReplyMessage(Struct, frozen=True, kw_only=True):
+class ReplyMessage(Struct, frozen=True, gc=False, kw_only=True):
     role: Literal["assistant"] = "assistant"
     content: str | None
     refusal: None = None
@@ -183,14 +183,14 @@ class ReplyMessage(Struct, frozen=True, kw_only=True):
     tool_calls: list[FunctionToolCall | CustomToolCall] | UnsetType = UNSET
 
 
-class Choice(Struct, frozen=True, kw_only=True):
+class Choice(Struct, frozen=True, gc=False, kw_only=True):
     index: int
     message: ReplyMessage
     logprobs: None = None
     finish_reason: str
 
 
-class Completion(Struct, frozen=True, kw_only=True):
+class Completion(Struct, frozen=True, gc=False, kw_only=True):
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int

@@ -12,11 +12,11 @@ from augment_open_proxy.dialects import openai_usage
 # ------------------------------------------------------------------ requests
 
 
-class StreamOptions(Struct, frozen=True):
+class StreamOptions(Struct, frozen=True, gc=False):
     include_usage: bool | None = None
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """The body of `POST /v1/completions`."""
 
     model: str
@@ -42,14 +42,14 @@ class Request(Struct, frozen=True):
 # ------------------------------------------------------------------- replies
 
 
-class Choice(Struct, frozen=True, kw_only=True):
+class Choice(Struct, frozen=True, gc=False, kw_only=True):
     text: str
     index: int
     logprobs: None = None
     finish_reason: str
 
 
-class Completion(Struct, frozen=True, kw_only=True):
+class Completion(Struct, frozen=True, gc=False, kw_only=True):
     id: str
     object: Literal["text_completion"] = "text_completion"
     created: int

@@ -1,6 +1,6 @@
-"""Items of the input → messages."""
+"""Items → messages: those of the input, and those of stored turns and conversations that a request goes on from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from itertools import repeat
 from typing import Any
 
@@ -19,8 +19,10 @@ from augment_open_proxy.core.conversation import (
     ToolResult,
 )
 from augment_open_proxy.core.errors import ProxyError, invalid_request
+from augment_open_proxy.core.events import Block
 from augment_open_proxy.core.steps import Steps
 from augment_open_proxy.dialects.data_url import document, picture
+from augment_open_proxy.dialects.dialect import Recalled
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.reading import LARGE, LOCAL_SHELL, ToolsReader, flat_name, read_value
 
@@ -39,6 +41,8 @@ _NO_RAW = Raw()
 _AT_ONCE = 64
 """Items that are converted in one step."""
 TRIGGER = "compaction_trigger"
+PLACE = "the stored conversation"
+"""Where errors say that a stored item stands."""
 GO_ON = "Go on."
 """What follows where the input ends with an answer: this API lets the model continue one, the backend does not."""
 
@@ -51,6 +55,8 @@ class Input(Struct, frozen=True):
     text: str | None = None
     raw_items: list[Raw] = []
     items: list[wire.Item] = []
+    types: Set[str | None] = frozenset()
+    """Those of the items: who looks for a rare one need not look at each."""
 
 
 def read_request(body: bytes) -> Steps[tuple[wire.Request, Input]]:
@@ -63,10 +69,11 @@ def read_request(body: bytes) -> Steps[tuple[wire.Request, Input]]:
         else:
             if not isinstance(request.input, list):
                 return request, Input(request.input)
-            if {item.type for item in request.input} <= _NEVER_RAW:
-                return request, Input(None, [], request.input)
+            given = _input([], request.input)
+            if given.types <= _NEVER_RAW:
+                return request, given
             raw: Any = read_value(_raw_request, body).input
-            return msgspec.structs.replace(request, input=raw), Input(None, raw, request.input)
+            return msgspec.structs.replace(request, input=raw), msgspec.structs.replace(given, raw_items=raw)
     request = yield from _request.read(body)
     return request, (yield from read_input(request.input))
 
@@ -79,7 +86,11 @@ def read_input(given: str | list[Raw] | None) -> Steps[Input]:
     for i, raw in enumerate(given):
         items.append(_read_item(raw, f"input[{i}]"))
         yield
-    return Input(None, given, items)
+    return _input(given, items)
+
+
+def _input(raw_items: list[Raw], items: list[wire.Item]) -> Input:
+    return Input(None, raw_items, items, {item.type for item in items})
 
 
 def messages_of(given: Input, by_id: Mapping[str, bytes] = {}) -> Steps[tuple[Message, ...]]:
@@ -90,16 +101,22 @@ def messages_of(given: Input, by_id: Mapping[str, bytes] = {}) -> Steps[tuple[Me
     for i, (raw, item) in enumerate(zip(given.raw_items or repeat(_NO_RAW), given.items, strict=False)):
         if i and not i % _AT_ONCE:
             yield
-        messages += _messages_of(item, raw, f"input[{i}]", by_id)
+        convert = _MESSAGES.get(item.type)
+        if convert is not None:  # as mostly
+            messages.append(convert(item, f"input[{i}]"))
+        else:
+            messages += _messages_of(item, raw, f"input[{i}]", by_id)
     return tuple(messages)
 
 
 def ends_with_trigger(given: Input) -> bool:
     """Whether the input asks for its own compaction. Raises `ProxyError` where something follows the trigger."""
-    at = [i for i, item in enumerate(given.items) if item.type == TRIGGER]
-    if at and at[0] != len(given.items) - 1:
-        raise invalid_request(f"input[{at[0]}]: a {TRIGGER} must be the last item.", f"input[{at[0]}]")
-    return bool(at)
+    if TRIGGER not in given.types:
+        return False
+    at = [item.type for item in given.items].index(TRIGGER)
+    if at != len(given.items) - 1:
+        raise invalid_request(f"input[{at}]: a {TRIGGER} must be the last item.", f"input[{at}]")
+    return True
 
 
 def continued(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -163,8 +180,8 @@ def _messages_of(item: wire.Item, raw: bytes | Raw, path: str, by_id: Mapping[st
 
 
 def _function_call(item: wire.Item, path: str) -> Message:
-    name = flat_name(item.namespace, _needed(item.name, path, "name"))
-    return _assistant(ToolCall(_call_id(item, path), name, item.arguments or "{}"))
+    name = flat_name(item.namespace, item.name or _needed(item.name, path, "name"))
+    return _assistant(ToolCall(item.call_id or _call_id(item, path), name, item.arguments or "{}"))
 
 
 def _custom_tool_call(item: wire.Item, path: str) -> Message:
@@ -184,7 +201,7 @@ def _reasoning(item: wire.Item, path: str) -> Message:
 
 
 def _call_output(item: wire.Item, path: str) -> Message:
-    return Message("user", (ToolResult(_call_id(item, path), _output(item, path)),))
+    return Message("user", (ToolResult(item.call_id or _call_id(item, path), _output(item, path)),))
 
 
 def _assistant(part: Part) -> Message:
@@ -231,6 +248,38 @@ def _without_pictures(value: Any, pictures: list[str]) -> Any:
     return value
 
 
+# -------------------------------------------------------------------- past
+
+
+def parse_past(recalled: Recalled) -> Steps[tuple[Message, ...]]:
+    """What comes before the input, as if the client had sent it. A compaction stands for all that precedes it."""
+    messages: tuple[Message, ...] = ()
+    for turn in recalled.turns:
+        _, given = yield from read_request(turn.request)
+        is_compaction = ends_with_trigger(given)
+        reply = tuple(_said_by_model(block, is_compaction=is_compaction) for block in turn.reply.blocks)
+        if is_compaction:
+            messages = reply
+        else:
+            messages += (*(yield from messages_of(given, recalled.by_id)), *reply)
+    for item in recalled.items:
+        said = parse_item(item, PLACE)
+        messages = said if _is_summary(said) else messages + said
+    return messages
+
+
+def _is_summary(said: tuple[Message, ...]) -> bool:
+    return any(isinstance(part, Attachment) and part.kind == "summary" for message in said for part in message.content)
+
+
+def _said_by_model(block: Block, *, is_compaction: bool) -> Message:
+    match block:
+        case Thinking(opaque=sealed) if is_compaction:
+            return Message("user", (Attachment("summary", PLACE, data=sealed),))
+        case Text() | Thinking() | ToolCall():
+            return Message("assistant", (block,))
+
+
 # ----------------------------------------------------------------- content
 
 
@@ -261,14 +310,13 @@ def _output(item: wire.Item, path: str) -> tuple[Text | Image | Attachment, ...]
 def _parts(
     content: list[wire.ContentPart], path: str, field: str, *, takes_files: bool
 ) -> tuple[Text | Image | Attachment, ...]:
-    return tuple(
-        [
-            Text(part.text)
-            if part.text is not None and part.type in _TEXTS
-            else _part(part, f"{path}.{field}[{i}]", takes_files=takes_files)
-            for i, part in enumerate(content)
-        ]
-    )
+    parts: list[Text | Image | Attachment] = []
+    for part in content:
+        if part.text is not None and part.type in _TEXTS:
+            parts.append(Text(part.text))
+        else:
+            parts.append(_part(part, f"{path}.{field}[{len(parts)}]", takes_files=takes_files))
+    return tuple(parts)
 
 
 def _part(part: wire.ContentPart, path: str, *, takes_files: bool) -> Text | Image | Attachment:
@@ -298,7 +346,7 @@ def _refused(part: wire.ContentPart, path: str, takes_files: bool) -> ProxyError
     )
 
 
-_MESSAGES: dict[str, Callable[[wire.Item, str], Message]] = {
+_MESSAGES: dict[str | None, Callable[[wire.Item, str], Message]] = {
     "message": _message,
     "function_call": _function_call,
     "function_call_output": _call_output,

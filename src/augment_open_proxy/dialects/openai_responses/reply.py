@@ -78,14 +78,13 @@ class Responses:
 
     def items(self, reply: Reply) -> list[wire.OutputItem]:
         """The items of a reply."""
-        output = [self.item(block, index) for index, block in enumerate(reply.blocks)]
+        output = [self.item(block, self.item_id(block, index)) for index, block in enumerate(reply.blocks)]
         if output and isinstance(output[-1], wire.MessageItem) and status_before(reply.end) == "incomplete":
             output[-1] = msgspec.structs.replace(output[-1], status="incomplete")
         return output
 
-    def item(self, block: events.Block, index: int, status: str = "completed") -> wire.OutputItem:
-        """The item of a block."""
-        id_ = self.item_id(block, index)
+    def item(self, block: events.Block, id_: str, status: str = "completed") -> wire.OutputItem:
+        """The item of a block, whose id is `item_id`'s."""
         match block:
             case Text(text):
                 content = [] if status == "in_progress" else [wire.OutputText(text=text)]

@@ -26,14 +26,15 @@ from augment_open_proxy.dialects.dialect import (
 from augment_open_proxy.dialects.openai_responses import wire
 from augment_open_proxy.dialects.openai_responses.calls import ParsedTools, check_choice, parse_tools
 from augment_open_proxy.dialects.openai_responses.items import (
+    PLACE,
     Input,
     continued,
     ends_with_trigger,
     kind_of,
     messages_of,
+    parse_past,
     read_request,
 )
-from augment_open_proxy.dialects.openai_responses.past import PLACE, parse_past
 from augment_open_proxy.dialects.openai_responses.reply import Shape, fields_of, shape_of
 from augment_open_proxy.dialects.reading import (
     ignored_reader,
@@ -92,6 +93,8 @@ def references(previous: str | None, conversation: object, given: Input) -> Refe
     conversation_id = _conversation(conversation)
     if conversation_id and previous:
         raise invalid_request("previous_response_id and conversation exclude each other.", "conversation")
+    if given.types.isdisjoint((None, "item_reference")):
+        return References(previous or None, conversation_id)
     items = tuple([item.id for item in given.items if item.id and kind_of(item) == "item_reference"])
     return References(previous or None, conversation_id, items)
 
@@ -215,7 +218,7 @@ def _tools(wire_request: wire.Request, given: Input) -> list[Raw]:
 def _added(given: Input) -> list[Raw]:
     """The tools in items of the input."""
     added: list[Raw] = []
-    for i, item in enumerate(given.items):
+    for i, item in enumerate(given.items if _ADDED in given.types else ()):
         if item.type == _ADDED:
             added += read_value(_added_tools, given.raw_items[i], f"input[{i}]").tools or []
     return added

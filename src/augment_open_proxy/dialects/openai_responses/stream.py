@@ -104,7 +104,7 @@ class ResponsesStream:
     def _start(self, index: int, block: Block, frames: list[Frame]) -> None:
         item = self._open = _OpenItem(self._responses, index, block)
         if not item.is_silent:
-            added = self._responses.item(block, index, "in_progress")
+            added = self._responses.item(block, item.id, "in_progress")
             self._add(frames, b"response.output_item.added", item.place + b',"item":' + _json(added))
         if isinstance(block, Text):
             self._add(frames, b"response.content_part.added", item.address + b',"part":' + _EMPTY_PART)
@@ -128,10 +128,10 @@ class ResponsesStream:
             raise ValueError("a stop needs an open block")
         text = "".join(item.pieces)
         whole = item.whole(text, opaque)
-        done = self._responses.item(whole, item.index)
+        done = self._responses.item(whole, item.id)
         self._add_ends(item, text, frames)
         if item.is_silent:
-            begun = self._responses.item(whole, item.index, "in_progress")
+            begun = self._responses.item(whole, item.id, "in_progress")
             self._add(frames, b"response.output_item.added", item.place + b',"item":' + _json(begun))
         if isinstance(whole, Text):
             self._ended = item.place, done
@@ -188,16 +188,16 @@ def _name_of_end(end: Finish | Failure) -> bytes:
 class _OpenItem:
     """The item that is being built: its constant bytes, and its text so far."""
 
-    __slots__ = ("address", "block", "delta", "delta_name", "flows", "index", "is_silent", "pieces", "place")
+    __slots__ = ("address", "block", "delta", "delta_name", "flows", "id", "is_silent", "pieces", "place")
 
     def __init__(self, responses: Responses, index: int, block: Block) -> None:
-        self.index = index
+        self.id = responses.item_id(block, index)
         self.block = block
         self.pieces: list[str] = []
         self.is_silent = responses.comes_whole(block)
         self.flows = False
         self.place = b'"output_index":%d' % index
-        self.address = b'"item_id":%b,' % _json(responses.item_id(block, index)) + self.place
+        self.address = b'"item_id":%b,' % _json(self.id) + self.place
         delta_end = b"}"
         match block:
             case Text():

@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 # ------------------------------------------------------------------ requests
 
 
-class ContentPart(Struct, frozen=True):
+class ContentPart(Struct, frozen=True, gc=False):
     """Any part of a message or of a tool's output."""
 
     type: str
@@ -20,7 +20,7 @@ class ContentPart(Struct, frozen=True):
     filename: str | None = None
 
 
-class ItemHead(Struct, frozen=True):
+class ItemHead(Struct, frozen=True, gc=False):
     """What tells how an item is to be read."""
 
     type: str | None = None
@@ -28,7 +28,7 @@ class ItemHead(Struct, frozen=True):
     id: str | None = None
 
 
-class Item(Struct, frozen=True):
+class Item(Struct, frozen=True, gc=False):
     """An item of a conversation: the fields of all types that we read, most of them absent in each."""
 
     type: str | None = None
@@ -46,13 +46,13 @@ class Item(Struct, frozen=True):
     encrypted_content: str | None = None
 
 
-class AddedTools(Struct, frozen=True):
+class AddedTools(Struct, frozen=True, gc=False):
     """An item with tools, as Codex sends it to its newest models."""
 
     tools: list[Raw] | None = None
 
 
-class Format(Struct, frozen=True):
+class Format(Struct, frozen=True, gc=False):
     """Of a custom tool's input."""
 
     type: str
@@ -60,7 +60,7 @@ class Format(Struct, frozen=True):
     definition: str | None = None
 
 
-class Tool(Struct, frozen=True):
+class Tool(Struct, frozen=True, gc=False):
     type: str
     name: str | None = None
     description: str | None = None
@@ -70,7 +70,7 @@ class Tool(Struct, frozen=True):
     tools: "list[Tool] | None" = None
 
 
-class Reasoning(Struct, frozen=True):
+class Reasoning(Struct, frozen=True, gc=False):
     """`generate_summary` is the older name of `summary`."""
 
     effort: str | None = None
@@ -80,7 +80,7 @@ class Reasoning(Struct, frozen=True):
     mode: Any = None
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """The body of `POST /v1/responses`."""
 
     model: str
@@ -119,7 +119,7 @@ class Request(Struct, frozen=True):
     frequency_penalty: float | None = None
 
 
-class CompactionRequest(Struct, frozen=True):
+class CompactionRequest(Struct, frozen=True, gc=False):
     """The body of `POST /v1/responses/compact`."""
 
     model: str
@@ -133,14 +133,14 @@ class CompactionRequest(Struct, frozen=True):
 # ------------------------------------------------------------------- replies
 
 
-class OutputText(Struct, frozen=True, kw_only=True):
+class OutputText(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["output_text"] = "output_text"
     text: str
     annotations: tuple[()] = ()
     logprobs: tuple[()] = ()
 
 
-class MessageItem(Struct, frozen=True, kw_only=True):
+class MessageItem(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["message"] = "message"
     id: str
     status: str
@@ -148,19 +148,19 @@ class MessageItem(Struct, frozen=True, kw_only=True):
     content: list[OutputText]
 
 
-class SummaryText(Struct, frozen=True, kw_only=True):
+class SummaryText(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["summary_text"] = "summary_text"
     text: str
 
 
-class ReasoningItem(Struct, frozen=True, kw_only=True):
+class ReasoningItem(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["reasoning"] = "reasoning"
     id: str
     summary: list[SummaryText]
     encrypted_content: str | UnsetType = UNSET
 
 
-class CompactionItem(Struct, frozen=True, kw_only=True):
+class CompactionItem(Struct, frozen=True, gc=False, kw_only=True):
     """A summary of all that came before, sealed."""
 
     type: Literal["compaction"] = "compaction"
@@ -168,7 +168,7 @@ class CompactionItem(Struct, frozen=True, kw_only=True):
     encrypted_content: str
 
 
-class FunctionCallItem(Struct, frozen=True, kw_only=True):
+class FunctionCallItem(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["function_call"] = "function_call"
     id: str
     status: str
@@ -178,7 +178,7 @@ class FunctionCallItem(Struct, frozen=True, kw_only=True):
     arguments: str
 
 
-class CustomToolCallItem(Struct, frozen=True, kw_only=True):
+class CustomToolCallItem(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["custom_tool_call"] = "custom_tool_call"
     id: str
     status: str
@@ -188,7 +188,7 @@ class CustomToolCallItem(Struct, frozen=True, kw_only=True):
     input: str
 
 
-class ShellAction(Struct, frozen=True, kw_only=True):
+class ShellAction(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["exec"] = "exec"
     command: list[str]
     env: dict[str, str] = {}
@@ -197,7 +197,7 @@ class ShellAction(Struct, frozen=True, kw_only=True):
     working_directory: str | None = None
 
 
-class LocalShellCallItem(Struct, frozen=True, kw_only=True):
+class LocalShellCallItem(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["local_shell_call"] = "local_shell_call"
     id: str
     status: str
@@ -208,16 +208,16 @@ class LocalShellCallItem(Struct, frozen=True, kw_only=True):
 OutputItem = MessageItem | ReasoningItem | CompactionItem | FunctionCallItem | CustomToolCallItem | LocalShellCallItem
 
 
-class InputTokensDetails(Struct, frozen=True):
+class InputTokensDetails(Struct, frozen=True, gc=False):
     cached_tokens: int
     cache_write_tokens: int
 
 
-class OutputTokensDetails(Struct, frozen=True):
+class OutputTokensDetails(Struct, frozen=True, gc=False):
     reasoning_tokens: int
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     input_tokens: int
     input_tokens_details: InputTokensDetails
     output_tokens: int
@@ -225,16 +225,16 @@ class Usage(Struct, frozen=True):
     total_tokens: int
 
 
-class Error(Struct, frozen=True):
+class Error(Struct, frozen=True, gc=False):
     code: str
     message: str
 
 
-class IncompleteDetails(Struct, frozen=True):
+class IncompleteDetails(Struct, frozen=True, gc=False):
     reason: str
 
 
-class FunctionToolEcho(Struct, frozen=True, kw_only=True):
+class FunctionToolEcho(Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["function"] = "function"
     name: str
     description: str | None
@@ -242,16 +242,16 @@ class FunctionToolEcho(Struct, frozen=True, kw_only=True):
     strict: bool | None
 
 
-class ReasoningEcho(Struct, frozen=True):
+class ReasoningEcho(Struct, frozen=True, gc=False):
     effort: str | None = None
     summary: str | None = None
 
 
-class ConversationRef(Struct, frozen=True):
+class ConversationRef(Struct, frozen=True, gc=False):
     id: str
 
 
-class Echo(Struct, frozen=True, kw_only=True):
+class Echo(Struct, frozen=True, gc=False, kw_only=True):
     """What a response object repeats of its request, defaults filled in."""
 
     access_programs: None = None
@@ -288,20 +288,20 @@ class Echo(Struct, frozen=True, kw_only=True):
     user: str | None = None
 
 
-class Deleted(Struct, frozen=True, kw_only=True):
+class Deleted(Struct, frozen=True, gc=False, kw_only=True):
     id: str
     object: Literal["response"] = "response"
     deleted: bool = True
 
 
-class InputTokens(Struct, frozen=True, kw_only=True):
+class InputTokens(Struct, frozen=True, gc=False, kw_only=True):
     """The answer of `POST /v1/responses/input_tokens`."""
 
     object: Literal["response.input_tokens"] = "response.input_tokens"
     input_tokens: int
 
 
-class Response(Struct, frozen=True, kw_only=True):
+class Response(Struct, frozen=True, gc=False, kw_only=True):
     """The response object, less what `Echo` has."""
 
     id: str
