@@ -180,8 +180,8 @@ def _messages_of(item: wire.Item, raw: bytes | Raw, path: str, by_id: Mapping[st
 
 
 def _function_call(item: wire.Item, path: str) -> Message:
-    name = flat_name(item.namespace, item.name or _needed(item.name, path, "name"))
-    return _assistant(ToolCall(item.call_id or _call_id(item, path), name, item.arguments or "{}"))
+    name = flat_name(item.namespace, _needed(item.name, path, "name"))
+    return _assistant(ToolCall(_call_id(item, path), name, item.arguments or "{}"))
 
 
 def _custom_tool_call(item: wire.Item, path: str) -> Message:
@@ -201,7 +201,7 @@ def _reasoning(item: wire.Item, path: str) -> Message:
 
 
 def _call_output(item: wire.Item, path: str) -> Message:
-    return Message("user", (ToolResult(item.call_id or _call_id(item, path), _output(item, path)),))
+    return Message("user", (ToolResult(_call_id(item, path), _output(item, path)),))
 
 
 def _assistant(part: Part) -> Message:

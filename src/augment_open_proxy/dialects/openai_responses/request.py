@@ -93,10 +93,9 @@ def references(previous: str | None, conversation: object, given: Input) -> Refe
     conversation_id = _conversation(conversation)
     if conversation_id and previous:
         raise invalid_request("previous_response_id and conversation exclude each other.", "conversation")
-    if given.types.isdisjoint((None, "item_reference")):
-        return References(previous or None, conversation_id)
-    items = tuple([item.id for item in given.items if item.id and kind_of(item) == "item_reference"])
-    return References(previous or None, conversation_id, items)
+    may_refer = not given.types.isdisjoint((None, "item_reference"))
+    items = [item.id for item in given.items if item.id and kind_of(item) == "item_reference"] if may_refer else ()
+    return References(previous or None, conversation_id, tuple(items))
 
 
 def _parsed(
