@@ -9,14 +9,14 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 
-from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, begin, commit, rollback
+from augment_open_proxy.journal.store.engine import ErrorsAsUnavailable, rollback
 from augment_open_proxy.journal.store.opening import StoreUnavailable
 from augment_open_proxy.journal.store.writer import Prepared, Step, Work, Writer
 
 T = TypeVar("T")
 
-SPACING = 0.02
-"""Seconds from one commit to the next, where few wait: each costs as much as several turns, which gather meanwhile."""
+SPACING = 0.004
+"""Seconds from one commit to the next: each costs as much as several turns, which gather meanwhile."""
 LEASE = 10.0
 """Seconds that an instance is taken to be alive after it last said so."""
 
@@ -47,7 +47,7 @@ class Access:
         self._kept: AsyncConnection | None = None
         self.unsure_until = 0.0
         """Before this time a lease may have run out because the store was away: its holder could not prolong it."""
-        self.writer = Writer(self._begin, 0.0 if self._has_one_connection else SPACING)
+        self.writer = Writer(self._connect, 0.0 if self._has_one_connection else SPACING)
 
     def prepare(self, statement: Executable) -> Prepared:
         return Prepared(statement, self.engine.dialect)
@@ -96,13 +96,11 @@ class Access:
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def _begin(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction on the writer's own connection, which is a new one after an error."""
+    async def _connect(self) -> AsyncIterator[AsyncConnection]:
+        """The writer's own connection, which is a new one after an error."""
         connection, self._kept = self._kept or await self.engine.connect(), None
         try:
-            await begin(connection)
             yield connection
-            await commit(connection)
         except BaseException:
             try:
                 await rollback(connection)

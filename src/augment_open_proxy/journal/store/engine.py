@@ -34,16 +34,36 @@ _PRAGMAS = (
     f"PRAGMA journal_size_limit = {2**24}",
 )
 
+Steps = Sequence[tuple[str, Sequence[tuple[Any, ...]]]]
+"""SQL, each executed once with each of its rows."""
+
+
+class _Connection(sqlite3.Connection):
+    """One that makes a transaction in one call: each that goes through aiosqlite changes threads twice."""
+
+    def executescript(self, transaction: Any, /) -> sqlite3.Cursor:
+        """Begin with `Steps`, and commit where they are all. Of what aiosqlite passes on, only this takes one value."""
+        steps, is_all = transaction
+        self.execute("BEGIN IMMEDIATE")  # at the first write is too late for what was read before it
+        for sql, rows in steps:
+            self.executemany(sql, rows)
+        if is_all:
+            self.commit()
+        return self.cursor()
+
+
+_SQLITE = {"factory": _Connection}
+
 
 def create_engine(url: str) -> AsyncEngine:
     """An engine that has not connected yet. Raises `StoreUnavailable`."""
     if url in MEMORY:
-        engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
+        engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool, connect_args=_SQLITE)
     elif url.startswith(SQLITE):
         path = Path(url.removeprefix(SQLITE))
         _prepare(path)
         place = URL.create("sqlite+aiosqlite", database=str(path))
-        engine = create_async_engine(place, pool_size=READERS + 1, max_overflow=0)
+        engine = create_async_engine(place, pool_size=READERS + 1, max_overflow=0, connect_args=_SQLITE)
     else:
         return _postgresql(url)
     event.listen(engine.sync_engine, "connect", _set_pragmas)
@@ -112,10 +132,15 @@ async def connect(engine: AsyncEngine) -> None:
 # On SQLite a transaction goes past SQLAlchemy, which for each statement goes to the driver's thread three times.
 
 
-async def begin(connection: AsyncConnection) -> None:
+async def begin(connection: AsyncConnection, steps: Steps, *, is_all: bool) -> None:
+    """Begin a transaction with `steps`, and commit it where they are all."""
     if _is_sqlite(connection):
-        # The lock is taken now: at the first write is too late for what was read before it.
-        await _driver(connection).execute("BEGIN IMMEDIATE")
+        await _driver(connection).executescript((steps, is_all))
+        return
+    for sql, rows in steps:
+        await execute_many(connection, sql, rows)
+    if is_all:
+        await connection.commit()
 
 
 async def commit(connection: AsyncConnection) -> None:
@@ -172,6 +197,11 @@ class ErrorsAsUnavailable:
 def is_disconnect(error: BaseException) -> bool:
     """Whether the connection is dead: the server went away."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether `begin` has waited in vain for another process that writes, and would again."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def _reason(error: BaseException) -> str:

@@ -5,7 +5,7 @@ A write is durable when it returns. One that fails fails alone; a waiter that is
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from sqlalchemy import Executable
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from augment_open_proxy.journal.store.engine import execute_many, is_disconnect
+from augment_open_proxy.journal.store.engine import Steps, begin, commit, is_busy, is_disconnect
 from augment_open_proxy.journal.store.opening import StoreUnavailable
 
 T = TypeVar("T")
@@ -22,8 +22,6 @@ Row = tuple[Any, ...]
 Work = Callable[[AsyncConnection], Awaitable[T]]
 """What is done in a transaction. It may be done again, when the transaction was rolled back."""
 
-ENOUGH = 16
-"""How many writes make up for a commit, which costs as much as five: when so many wait, none waits for more."""
 LARGEST_GROUP = 256
 
 
@@ -56,16 +54,15 @@ class _Job(Struct, frozen=True, eq=False):
 
 
 class Writer:
-    """The one task that writes. `begin` opens a transaction and commits it, or rolls it back where its body raises."""
+    """The one task that writes. `connect` gives it a connection, and rolls back where its body raises."""
 
-    def __init__(self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]], spacing: float = 0.0) -> None:
-        """`spacing`: seconds from one commit to the next, where fewer than `ENOUGH` wait."""
-        self._begin = begin
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]], spacing: float) -> None:
+        """`spacing`: seconds from one commit to the next."""
+        self._connect = connect
         self._spacing = spacing
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Job] = []
         self._wake = asyncio.Event()
-        self._due = asyncio.Event()
         self._is_closing = False
         self._task = asyncio.create_task(self._run())
         self.commits = 0
@@ -83,7 +80,6 @@ class Writer:
         """Write what waits; refuse what comes."""
         self._is_closing = True
         self._wake.set()
-        self._due.set()
         await self._task
 
     def _submit(self, job: _Job) -> asyncio.Future[Any]:
@@ -91,8 +87,6 @@ class Writer:
             raise StoreUnavailable("the store is closed")
         self._waiting.append(job)
         self._wake.set()
-        if len(self._waiting) == ENOUGH:
-            self._due.set()
         return job.done
 
     async def _run(self) -> None:
@@ -101,26 +95,26 @@ class Writer:
             if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
-            if len(self._waiting) < ENOUGH and not self._is_closing:
-                self._due.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(next_commit):
-                        await self._due.wait()
+            await asyncio.sleep(next_commit - self._loop.time())
             group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
             if group := [job for job in group if not job.done.done()]:
                 await self._settle(group)
                 next_commit = self._loop.time() + self._spacing
 
     async def _settle(self, group: list[_Job], *, is_repeated: bool = False) -> None:
-        has_begun = False
+        is_connected = False
         try:
-            async with self._begin() as connection:
-                has_begun = True
-                results = await _execute(connection, group)
+            async with self._connect() as connection:
+                is_connected = True
+                has_work = any(job.work for job in group)
+                await begin(connection, _merged(group), is_all=not has_work)
+                results = [await job.work(connection) if job.work else None for job in group]
+                if has_work:
+                    await commit(connection)
         except Exception as error:
-            if has_begun and is_disconnect(error) and not is_repeated:
+            if is_connected and is_disconnect(error) and not is_repeated:
                 await self._settle(group, is_repeated=True)
-            elif has_begun and len(group) > 1:
+            elif is_connected and len(group) > 1 and not is_busy(error):
                 for job in group:
                     await self._settle([job])
             else:
@@ -138,12 +132,13 @@ def _fail(group: list[_Job], error: Exception) -> None:
             job.done.set_exception(error)
 
 
-async def _execute(connection: AsyncConnection, group: list[_Job]) -> list[Any]:
+def _merged(group: list[_Job]) -> Steps:
     merged: dict[tuple[Prepared, ...], list[Sequence[Step]]] = {}
     for job in group:
         merged.setdefault(tuple([prepared for prepared, _ in job.steps]), []).append(job.steps)
-    for plan, writes in merged.items():
-        for place, prepared in enumerate(plan):
-            if rows := [row for steps in writes for row in steps[place][1]]:
-                await execute_many(connection, prepared.sql, rows)
-    return [await job.work(connection) if job.work else None for job in group]
+    return [
+        (prepared.sql, rows)
+        for plan, writes in merged.items()
+        for place, prepared in enumerate(plan)
+        if (rows := [row for steps in writes for row in steps[place][1]])
+    ]
