@@ -11,7 +11,8 @@ from augment_open_proxy.policies import seal as seals
 from augment_open_proxy.policies.seal import SUMMARY, THINKING, seal, unseal
 
 SECRET = b"secret"
-texts = st.text(max_size=50)
+texts = st.builds(lambda text, times: text * times, st.text(max_size=50), st.sampled_from([1, 500]))
+"""Short ones, and some that are long enough to be compressed."""
 carrying = st.booleans()
 purposes = st.sampled_from([THINKING, SUMMARY])
 
@@ -73,10 +74,22 @@ def test_foreign_signatures_are_not_ours(given: str) -> None:
     assert unseal(SECRET, given, "Hm.") is None
 
 
+@pytest.mark.parametrize("length", [1024, 1025, 100_000])
+def test_a_seal_that_carries_a_long_text_is_shorter_than_it(length: int) -> None:
+    assert (len(seal(SECRET, "a" * length, carried=True)) < length) == (length > 1024)
+
+
+def test_a_short_text_that_was_sealed_compressed_is_still_ours() -> None:
+    """As older versions sealed it."""
+    content = b"c" + zlib.compress(b"Hm.")
+    sealed = b64encode(seals._cipher(SECRET).encrypt(content, seals._context(THINKING))).decode()
+    assert unseal(SECRET, sealed, "") == "Hm."
+
+
 def test_a_seal_does_not_unfold_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seals, "_TEXT_LIMIT", 1000)
-    assert unseal(SECRET, seal(SECRET, "a" * 1000, carried=True), "") == "a" * 1000
-    assert unseal(SECRET, seal(SECRET, "a" * 1001, carried=True), "") is None
+    monkeypatch.setattr(seals, "_TEXT_LIMIT", 2000)
+    assert unseal(SECRET, seal(SECRET, "a" * 2000, carried=True), "") == "a" * 2000
+    assert unseal(SECRET, seal(SECRET, "a" * 2001, carried=True), "") is None
     assert unseal(SECRET, seal(SECRET, "a" * 10_000_000, carried=True), "") is None
 
 

@@ -6,8 +6,6 @@ The backend answers 400 ("Unidentified internal error") to a history that is not
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from itertools import groupby
-from operator import attrgetter
 
 import msgspec
 
@@ -19,7 +17,6 @@ from augment_open_proxy.core.conversation import (
     Thinking,
     ToolCall,
     ToolResult,
-    parts_of,
 )
 from augment_open_proxy.core.errors import invalid_request
 
@@ -91,9 +88,20 @@ def _without_emptiness(messages: list[Message]) -> list[Message]:
 def _joined(messages: Sequence[Message]) -> list[Message]:
     """Neighbouring assistant messages as one: Codex 0.94 sends its calls, then its text, then the results."""
     joined: list[Message] = []
-    for role, neighbours in groupby(messages, attrgetter("role")):
-        alike = [*neighbours]
-        joined += [Message(role, tuple(parts_of(alike)))] if role == "assistant" and len(alike) > 1 else alike
+    alike: list[Part] = []
+    role = ""
+    for message in messages:
+        if message.role == role == "assistant":
+            alike = alike or [*joined[-1].content]
+            alike += message.content
+            continue
+        if alike:
+            joined[-1] = Message("assistant", tuple(alike))
+            alike = []
+        joined.append(message)
+        role = message.role
+    if alike:
+        joined[-1] = Message("assistant", tuple(alike))
     return joined
 
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 THINKING, SUMMARY = b"thinking", b"summary"
 """What is sealed: a seal of one purpose is none of the other."""
-_SHOWN, _CARRIED = b"s", b"c"
+_SHOWN, _CARRIED, _COMPRESSED = b"s", b"p", b"c"
+_SHORT = 1024
+"""Bytes of a text up to which it is not worth the time to compress it."""
 _TEXT_LIMIT = 16 * 2**20
 """The longest text that a seal carries, in bytes, so that a small seal can't unfold into a large one."""
 
@@ -22,7 +24,10 @@ def seal(secret: bytes, text: str, *, carried: bool, purpose: bytes = THINKING) 
     The same text gives the same seal; AES-SIV (RFC 5297) needs no nonce for that to be safe.
     """
     data = text.encode(errors="replace")
-    content = _CARRIED + zlib.compress(data) if carried else _SHOWN + hashlib.sha256(data).digest()
+    if not carried:
+        content = _SHOWN + hashlib.sha256(data).digest()
+    else:
+        content = _CARRIED + data if len(data) <= _SHORT else _COMPRESSED + zlib.compress(data)
     return b64encode(_cipher(secret).encrypt(content, _context(purpose))).decode()
 
 
@@ -37,6 +42,8 @@ def unseal(secret: bytes, sealed: str, shown: str, *, purpose: bytes = THINKING)
     kind, rest = content[:1], content[1:]
     if kind == _SHOWN:
         return shown if hashlib.sha256(shown.encode(errors="replace")).digest() == rest else None
+    if kind == _CARRIED:
+        return rest.decode()
     inflate = zlib.decompressobj()
     data = inflate.decompress(rest, _TEXT_LIMIT)
     return data.decode() if inflate.eof else None
