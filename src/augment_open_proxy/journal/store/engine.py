@@ -42,7 +42,7 @@ class _Connection(sqlite3.Connection):
     """One that makes a transaction in one call: each that goes through aiosqlite changes threads twice."""
 
     def executescript(self, transaction: Any, /) -> sqlite3.Cursor:
-        """Begin with `Steps`, and commit where they are all. Of what aiosqlite passes on, only this takes one value."""
+        """Begin with `Steps`, and commit where they are all. aiosqlite passes on what it is given for a script."""
         steps, is_all = transaction
         self.execute("BEGIN IMMEDIATE")  # at the first write is too late for what was read before it
         for sql, rows in steps:
@@ -201,7 +201,7 @@ def is_disconnect(error: BaseException) -> bool:
 
 def is_busy(error: BaseException) -> bool:
     """Whether `begin` has waited in vain for another process that writes, and would again."""
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY  # its extended codes, too
 
 
 def _reason(error: BaseException) -> str:
