@@ -41,7 +41,7 @@ Steps = Sequence[tuple[str, Sequence[tuple[Any, ...]]]]
 class _Connection(sqlite3.Connection):
     """One that makes a transaction in one call: each that goes through aiosqlite changes threads twice."""
 
-    def executescript(self, transaction: Any, /) -> sqlite3.Cursor:
+    def executescript(self, transaction: Any, /) -> Any:
         """Begin with `Steps`, and commit where they are all. aiosqlite passes on what it is given for a script."""
         steps, is_all = transaction
         self.execute("BEGIN IMMEDIATE")  # at the first write is too late for what was read before it
@@ -49,7 +49,6 @@ class _Connection(sqlite3.Connection):
             self.executemany(sql, rows)
         if is_all:
             self.commit()
-        return self.cursor()
 
 
 _SQLITE = {"factory": _Connection}
