@@ -1,4 +1,4 @@
-"""The command line: `serve` (the default), `demo`, `models`, `health` and `keys`, and the banner.
+"""The command line: `serve` (the default), `demo`, `models`, `health` and `keys`.
 
 What is heavy (the server, the simulator) is imported by the command that needs it, after the settings and the port
 are known to be good. Exit codes: 0 fine, 1 cannot listen or is not healthy, 2 bad usage or settings.
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from augment_open_proxy import __version__
 from augment_open_proxy.settings import APP_NAME, OPTIONS, Option, Settings, SettingsError, load
@@ -22,20 +21,6 @@ if TYPE_CHECKING:
 
     from augment_open_proxy.server.keys import KeyFile
     from augment_open_proxy.server.provision import Ready
-
-CLIENT_HINTS = (
-    ("Claude Code", "ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN={key} claude"),
-    ("OpenAI client", "OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={key}"),
-)
-"""What to paste for each client, with the proxy's own URL as `{base}`, and a key."""
-
-_CREDENTIALS_HELP = (
-    ("credentials", "none found"),
-    ("", "Requests are answered with 401 until there are some. To get them, either"),
-    ("", "npm install -g @augmentcode/auggie && auggie login"),
-    ("", "or set AUGMENT_API_TOKEN and AUGMENT_API_URL"),
-)
-_DEMO_BODY = '{"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hello"}]}'
 
 _DESCRIPTION = """\
 A local proxy that lets OpenAI and Anthropic clients use the models of your own
@@ -239,7 +224,11 @@ def _serve(settings: Settings, *, demo: bool) -> int:
             where = urls(sockets, settings.host)
 
             def announce(ready: "Ready") -> None:
-                sys.stderr.write(banner(where, ready, settings, demo, styled=_styled()))
+                from augment_open_proxy.server.provision import banner
+
+                # Windows' old console shows the codes as they are; its Terminal does not.
+                styled = sys.stderr.isatty() and (os.name != "nt" or "WT_SESSION" in os.environ)
+                sys.stderr.write(banner(where, ready, settings, demo, styled=styled))
                 sys.stderr.flush()
 
             return serve(settings, sockets, stop, demo=demo, on_ready=announce)
@@ -347,59 +336,3 @@ def _key_lines(file: "KeyFile") -> list[str]:
         rows.append((key.name, made, ", ".join(key.models) or "all", *limits))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-# --- The banner ------------------------------------------------------------------------------------------------------
-
-
-def banner(urls: Sequence[str], ready: "Ready", settings: Settings, demo: bool, *, styled: bool = False) -> str:
-    """What the user needs to know once the proxy answers at `urls`; never a secret. `styled` allows bold and dim."""
-    base = _reachable(urls[0])
-    rows = [("listening on", url) for url in urls]
-    if demo:
-        rows.append(("simulation", "no account is used, nothing leaves this machine, and the replies are made up"))
-        sent = f" -H 'Authorization: Bearer {ready.made_key or '<key>'}'" if ready.needs_key else ""
-        rows.append(
-            ("try it", f"curl {base}/v1/chat/completions{sent} -H 'Content-Type: application/json' -d '{_DEMO_BODY}'")
-        )
-    elif ready.credentials:
-        rows.append(("credentials", ready.credentials))
-    else:
-        rows += (("credentials", f"not usable: {trouble}") for trouble in ready.troubles)
-        rows += _CREDENTIALS_HELP[bool(ready.troubles) :]
-    rows += (("state", ready.state), ("store", ready.store))
-    if ready.workers > 1:
-        rows.append(("workers", f"{ready.workers} processes"))
-    if ready.made_key is not None:
-        rows.append(("client key", f"{ready.made_key} (other machines can reach the port, so a key is asked for)"))
-    key = ready.made_key or ("<key>" if ready.needs_key else "any")
-    rows += ((client, hint.format(base=base, key=key)) for client, hint in CLIENT_HINTS)
-    rows += (("note", notice) for notice in (*ready.notices, *_notices(settings)))
-    if not ready.needs_key and not all(_is_loopback(url) for url in urls):
-        warning = "not only this machine: everyone who reaches this port can use the account"
-        rows.append(("WARNING", f"{warning}; the names that clients reach it under go into AOP_ALLOWED_HOSTS"))
-    bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if styled else ("", "", "")
-    lines = [f"{bold}{APP_NAME} {__version__}{plain}"]
-    lines += (f"  {dim}{label:<13}{plain} {text}" for label, text in rows)
-    return "\n".join(lines) + "\n"
-
-
-def _notices(settings: Settings) -> list[str]:
-    if settings.logging == "body":
-        return [*settings.notices, "the log on stdout contains prompts and replies (AOP_LOGGING)"]
-    return list(settings.notices)
-
-
-def _reachable(url: str) -> str:
-    """`url` with a host that a client can connect to."""
-    return url.replace("//0.0.0.0:", "//localhost:").replace("//[::]:", "//localhost:")
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def _styled() -> bool:
-    # Windows' old console shows the codes as they are; its Terminal does not.
-    return sys.stderr.isatty() and (os.name != "nt" or "WT_SESSION" in os.environ)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from augment_open_proxy.cli import banner
 from augment_open_proxy.core.errors import ProxyError
-from augment_open_proxy.server.provision import Ready
+from augment_open_proxy.server.provision import Ready, banner
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.upstream.credentials import CredentialSource
 

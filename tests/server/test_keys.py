@@ -8,11 +8,10 @@ import httpx2 as httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from augment_open_proxy.cli import banner
 from augment_open_proxy.server import batch_runner
 from augment_open_proxy.server import keys as keys_module
 from augment_open_proxy.server.keys import Key, KeyFile, digest
-from augment_open_proxy.server.provision import Ready
+from augment_open_proxy.server.provision import Ready, banner
 from augment_open_proxy.settings import Settings
 from augment_open_proxy.simulator.steps import Cut, Send, Stall, Step
 from augment_open_proxy.state import StateFolder

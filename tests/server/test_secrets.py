@@ -9,10 +9,10 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from augment_open_proxy.cli import banner, main
+from augment_open_proxy.cli import main
 from augment_open_proxy.journal.log import Formatter, Log
 from augment_open_proxy.server.exchange import Exchange
-from augment_open_proxy.server.provision import Ready
+from augment_open_proxy.server.provision import Ready, banner
 from augment_open_proxy.settings import OPTIONS, Settings, SettingsError, load
 from augment_open_proxy.simulator.steps import Send, Status
 from tests.asking import APIS, CHAT, Api, every_api, request, streamed_and_whole

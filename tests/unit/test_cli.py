@@ -18,11 +18,12 @@ import pytest
 import trustme
 
 from augment_open_proxy import __version__
-from augment_open_proxy.cli import banner, main
+from augment_open_proxy.cli import main
 from augment_open_proxy.journal.log import Log
 from augment_open_proxy.journal.record import Record
 from augment_open_proxy.server import stopping
 from augment_open_proxy.server.models import render_list
+from augment_open_proxy.server.provision import banner
 from augment_open_proxy.server.stopping import Stop
 from augment_open_proxy.settings import Settings, load
 from augment_open_proxy.upstream.catalog import Catalog, Model
