@@ -16,7 +16,7 @@ import httpx2 as httpx
 import pytest
 import zstandard
 
-from augment_open_proxy.server.bounds import MOST_PICTURES, MOST_TOOLS
+from augment_open_proxy.server.body import MOST_PICTURES, MOST_TOOLS
 from tests.asking import CHAT, MESSAGES, RESPONSES, Api, every_api, request
 from tests.servers import Proxy, running_proxy
 from tests.sockets import opened

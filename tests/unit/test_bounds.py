@@ -14,7 +14,7 @@ from augment_open_proxy.core.conversation import (
     kinds_of,
 )
 from augment_open_proxy.core.errors import ProxyError
-from augment_open_proxy.server.bounds import MOST_PICTURES, MOST_TOOLS, check_size
+from augment_open_proxy.server.body import MOST_PICTURES, MOST_TOOLS, check_size
 
 PICTURE = Image("image/png", "aaaa")
 BEHIND_URL = Attachment("document", "messages[0]", url="https://x.example/a.pdf")

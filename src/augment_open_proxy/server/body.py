@@ -1,11 +1,14 @@
-"""Reading a request's body within bounds: its size as sent and unpacked, and the time without progress."""
+"""The bounds of a request: of its body's size, as sent and unpacked, of the time without progress while it is read, and
+of how many things are in it, each of which costs more than its bytes.
+"""
 
 import asyncio
 import io
 import zlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Set
 from typing import Any
 
+from augment_open_proxy.core.conversation import Attachment, ChatRequest, Image, Part, ToolResult
 from augment_open_proxy.core.errors import ErrorKind, Problem, ProxyError, invalid_request
 from augment_open_proxy.server.alarms import Deadline
 from augment_open_proxy.server.asgi import ClientLeft, Message, Receive, Scope, header_values
@@ -19,6 +22,11 @@ _ZSTD_STEP = 256
 """Bytes of a zstd body that are unpacked at once, without a bound of their own: to 8 MB at most, at 4 bytes a block."""
 _LARGEST_WINDOW = 8 * 2**20
 """Bytes of memory for which a zstd body may ask: what RFC 8878 recommends to support."""
+MOST_TOOLS = 2000
+MOST_PICTURES = 500
+"""Pictures and documents, at whatever place of the conversation."""
+
+_PICTURES = (Attachment, Image)
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -78,6 +86,27 @@ async def _in_time(receiving: Coroutine[Any, Any, Message], awaited: Any) -> Mes
     except TimeoutError:
         message = f"The request's body did not come: nothing more for {IDLE:g} s."
         raise ProxyError(Problem(ErrorKind.REQUEST_TIMEOUT, message)) from None
+
+
+def check_size(request: ChatRequest, kinds: Set[type[Part]]) -> None:
+    """Raises `ProxyError` where the request has too many tools, or pictures.
+
+    `kinds` are those of the parts of its messages (`kinds_of`).
+    """
+    if len(request.tools) > MOST_TOOLS:
+        raise invalid_request(f"tools may have {MOST_TOOLS} entries at most; there are {len(request.tools)}.", "tools")
+    if kinds.isdisjoint(_PICTURES):
+        return
+    pictures = sum(_pictures(message.content) for message in request.messages)
+    if pictures > MOST_PICTURES:
+        message = f"{request.place} may have {MOST_PICTURES} pictures and documents at most; there are {pictures}."
+        raise invalid_request(message, request.place)
+
+
+def _pictures(parts: Iterable[Part]) -> int:
+    return sum(
+        _pictures(part.content) if isinstance(part, ToolResult) else isinstance(part, _PICTURES) for part in parts
+    )
 
 
 # ---------------------------------------------------------------- unpacking

@@ -21,8 +21,7 @@ from augment_open_proxy.journal.store.records import Turn as StoredTurn
 from augment_open_proxy.policies.chain import Chain, Prepare
 from augment_open_proxy.server.answers import answer
 from augment_open_proxy.server.asgi import Headers, Receive, Scope, Send
-from augment_open_proxy.server.body import read_body
-from augment_open_proxy.server.bounds import check_size
+from augment_open_proxy.server.body import check_size, read_body
 from augment_open_proxy.server.flow import LARGE, Sink, Source, paced, side_by_side
 from augment_open_proxy.server.ids import UUID_SIZE, conversation_id, new_uuid
 from augment_open_proxy.server.keeping import ItemsOf, items_of, kept
